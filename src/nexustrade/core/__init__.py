@@ -1,0 +1,1 @@
+"""The innermost layer: money, ids, time, errors, codec. Knows no service and no technology."""

@@ -1,0 +1,201 @@
+"""One set of decimal rules (docs/money.md): scaled integers inside, `Decimal` text at every edge.
+
+| kind     | decimals | unit inside |
+|----------|----------|-------------|
+| quantity | 8        | 1e-8 share  |
+| price    | 4        | 1e-4 USD    |
+| amount   | 2        | 1 cent      |
+
+Nothing is rounded on the way in: a value that does not fit its kind is refused. Rounding happens
+only in the functions of this module that say so.
+"""
+
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from nexustrade.core.errors import InputError
+
+QTY_ONE: Final = 100_000_000
+PRICE_ONE: Final = 10_000
+USD_ONE: Final = 100
+PPM_ONE: Final = 1_000_000
+
+QTY_DECIMALS: Final = 8
+PRICE_DECIMALS: Final = 4
+USD_DECIMALS: Final = 2
+
+QTY_MAX: Final = 1_000_000_000 * QTY_ONE
+"""Largest quantity of one order: a billion shares."""
+PRICE_MAX: Final = 10_000_000 * PRICE_ONE
+"""Largest price per share: ten million USD."""
+USD_MAX: Final = 10**15 * USD_ONE
+"""Largest single amount: 10^15 USD; sums of them still fit NUMERIC(20,2)."""
+
+# price (1e-4) x quantity (1e-8) = 1e-12 USD; a cent is 1e10 of those.
+_UNITS_PER_CENT: Final = 10_000_000_000
+
+_TEXT_LEN_MAX: Final = 48
+"""Longest number text looked at; anything longer is refused before it is parsed."""
+
+
+def _scaled(field: str, value: object, decimals: int, limit: int, what: str) -> int:
+    """The value as an integer in units of 10^-decimals, or `InputError`; never rounds."""
+    if isinstance(value, bool) or isinstance(value, float):
+        raise InputError(field, value, f"a {what} is written as a decimal")
+    text = str(value)
+    if len(text) > _TEXT_LEN_MAX:
+        raise InputError(field, text[:_TEXT_LEN_MAX] + "...", f"a {what} has too many digits")
+    try:
+        number = value if isinstance(value, Decimal) else Decimal(text)
+    except InvalidOperation:
+        raise InputError(field, text, f"a {what} is a decimal number") from None
+    if "_" in text or text != text.strip() or not text.isascii():
+        raise InputError(field, text, f"a {what} is a decimal number")
+    if not number.is_finite():
+        raise InputError(field, text, f"a {what} is finite")
+    sign, digits, exponent = number.as_tuple()
+    shift = int(exponent) + decimals
+    if number.adjusted() > 24:
+        raise InputError(field, text, f"a {what} is at most {scaled_text(limit, decimals)}")
+    if shift < -_TEXT_LEN_MAX:
+        raise InputError(field, text, f"a {what} has at most {decimals} decimals")
+    magnitude = 0
+    for digit in digits:
+        magnitude = magnitude * 10 + digit
+    if shift >= 0:
+        magnitude *= int(10**shift) if magnitude else 1
+    else:
+        magnitude, rest = divmod(magnitude, int(10**-shift))
+        if rest:
+            raise InputError(field, text, f"a {what} has at most {decimals} decimals")
+    if magnitude > limit:
+        raise InputError(field, text, f"a {what} is at most {scaled_text(limit, decimals)}")
+    return -magnitude if sign else magnitude
+
+
+def parse_qty(field: str, value: object) -> int:
+    """A quantity above zero, from `Decimal`, int or text, in 1e-8 shares; `InputError` if not."""
+    qty = _scaled(field, value, QTY_DECIMALS, QTY_MAX, "quantity")
+    if qty <= 0:
+        raise InputError(field, value, "a quantity is greater than 0")
+    return qty
+
+
+def parse_signed_qty(field: str, value: object) -> int:
+    """A position: a quantity that may be zero or negative (short), in 1e-8 shares."""
+    return _scaled(field, value, QTY_DECIMALS, QTY_MAX, "quantity")
+
+
+def parse_price(field: str, value: object) -> int:
+    """A price above zero in 1e-4 USD per share; `InputError` if it is not one."""
+    price = _scaled(field, value, PRICE_DECIMALS, PRICE_MAX, "price")
+    if price <= 0:
+        raise InputError(field, value, "a price is greater than 0")
+    return price
+
+
+def parse_usd(field: str, value: object) -> int:
+    """An amount of zero or more in cents; `InputError` if it is not one."""
+    cents = _scaled(field, value, USD_DECIMALS, USD_MAX, "USD amount")
+    if cents < 0:
+        raise InputError(field, value, "a USD amount is not negative")
+    return cents
+
+
+def parse_signed_usd(field: str, value: object) -> int:
+    """An amount that may be negative, in cents."""
+    return _scaled(field, value, USD_DECIMALS, USD_MAX, "USD amount")
+
+
+def parse_rate(field: str, value: object) -> int:
+    """A rate between 0 and 1 (0.0005 is 5 basis points) in parts per million."""
+    return _scaled(field, value, 6, PPM_ONE, "rate")
+
+
+def scaled_text(value: int, decimals: int) -> str:
+    """The decimal text of a scaled integer without needless zeros: 1000500 at 4 is `100.05`."""
+    if decimals <= 0:
+        return str(value)
+    one = int(10**decimals)
+    magnitude = -value if value < 0 else value
+    whole = magnitude // one
+    part = magnitude - whole * one
+    sign = "-" if value < 0 else ""
+    if part == 0:
+        return f"{sign}{whole}"
+    return f"{sign}{whole}.{str(part).rjust(decimals, '0').rstrip('0')}"
+
+
+def qty_text(qty: int) -> str:
+    """A quantity as decimal text."""
+    return scaled_text(qty, QTY_DECIMALS)
+
+
+def price_text(price: int) -> str:
+    """A price as decimal text."""
+    return scaled_text(price, PRICE_DECIMALS)
+
+
+def usd_text(cents: int) -> str:
+    """An amount as decimal text."""
+    return scaled_text(cents, USD_DECIMALS)
+
+
+def divide_half_even(numerator: int, denominator: int) -> int:
+    """The quotient rounded to the nearest integer, ties to even; `denominator` > 0."""
+    quotient = numerator // denominator
+    twice = 2 * (numerator - quotient * denominator)
+    if twice > denominator or (twice == denominator and quotient & 1):
+        quotient += 1
+    return quotient
+
+
+def divide_up(numerator: int, denominator: int) -> int:
+    """The quotient rounded up (toward plus infinity); `denominator` > 0."""
+    return -(-numerator // denominator)
+
+
+def notional(price: int, qty: int) -> int:
+    """What a fill costs, in cents, half-even: once per fill, the same cents for both sides."""
+    return divide_half_even(price * qty, _UNITS_PER_CENT)
+
+
+def notional_up(price: int, qty: int) -> int:
+    """What a quantity at a price may cost at most, in cents, rounded up: for reservations."""
+    return divide_up(price * qty, _UNITS_PER_CENT)
+
+
+def fee(cents: int, rate_ppm: int) -> int:
+    """The fee on an amount, in cents, rounded up to the house."""
+    return divide_up(cents * rate_ppm, PPM_ONE) if rate_ppm else 0
+
+
+def share_up(cents: int, rate_ppm: int) -> int:
+    """A rate of an amount, in cents, rounded up: for margin requirements."""
+    return divide_up(cents * rate_ppm, PPM_ONE)
+
+
+def average_price(cost_e12: int, qty: int) -> int:
+    """The average price in 1e-4 USD, half-even, for display only; cost in 1e-12 USD."""
+    return divide_half_even(cost_e12, qty) if qty > 0 else 0
+
+
+def affordable_qty(cents: int, price: int, step: int) -> int:
+    """The largest multiple of `step` (1e-8 shares) whose exact cost at `price` is <= `cents`."""
+    return cents * _UNITS_PER_CENT // price // step * step
+
+
+def allocate(cents: int, weights: list[int]) -> list[int]:
+    """Split an amount over parts by weight with the largest-remainder method; parts add up to it.
+
+    Ties go to the earlier part. Raises `ValueError` when the weights do not sum to more than 0.
+    """
+    total = sum(weights)
+    if total <= 0 or min(weights) < 0:
+        raise ValueError("weights are not negative and sum to more than 0")
+    parts = [cents * weight // total for weight in weights]
+    remainders = [(-(cents * weight % total), at) for at, weight in enumerate(weights)]
+    remainders.sort()
+    for _, at in remainders[: cents - sum(parts)]:
+        parts[at] += 1
+    return parts

@@ -1,0 +1,1 @@
+"""Ports, stages and the runtime that hosts them: wiring and lifecycle, no business."""

@@ -1,0 +1,77 @@
+"""What every stage is: a deterministic state machine that owns one stream of events.
+
+`decide(message, now)` never changes state by hand: it emits events, and each is applied at once.
+Replay calls `apply` on the stored events, so that live and replayed state are equal by
+construction. The base keeps the stream's numbers and times.
+"""
+
+from nexustrade.core.codec import Message
+from nexustrade.core.errors import check
+
+
+class Recorded:
+    """One event of a stream: its number, its time (microseconds) and what caused it."""
+
+    def __init__(self, seq: int, ts_us: int, cause: str, event: Message) -> None:
+        self.seq = seq
+        self.ts_us = ts_us
+        self.cause = cause
+        self.event = event
+
+
+class Stage:
+    """Base of the stages. A subclass gives `decide`, `apply`, `dump` and `load`."""
+
+    def __init__(self, shard: str) -> None:
+        self.shard = shard
+        self.seq: int = 0
+        self.ts_us: int = 0
+        self.emitted: list[Recorded] = []
+        self._now_us: int = 0
+        self._cause: str = ""
+
+    def take(self, message: Message, now_us: int, cause: str) -> list[Recorded]:
+        """Decide on one message and return the events it led to, already applied."""
+        self._now_us = now_us
+        self._cause = cause
+        self.emitted = []
+        self.decide(message)
+        return self.emitted
+
+    def emit(self, event: Message) -> None:
+        """Number and time an event, strictly after the one before, and apply it."""
+        ts_us = self.ts_us + 1
+        if self._now_us > ts_us:
+            ts_us = self._now_us
+        self.seq += 1
+        self.ts_us = ts_us
+        self.apply(event, ts_us)
+        self.emitted.append(Recorded(self.seq, ts_us, self._cause, event))
+
+    def replay(self, seq: int, ts_us: int, event: Message) -> None:
+        """Fold a stored event: the next of the stream, or a broken invariant."""
+        check(seq == self.seq + 1, f"{self.shard}: event {seq} follows {self.seq}")
+        check(ts_us > self.ts_us, f"{self.shard}: time of event {seq} does not rise")
+        self.seq = seq
+        self.ts_us = ts_us
+        self.apply(event, ts_us)
+
+    def decide(self, message: Message) -> None:
+        """Emit the events that follow from a message."""
+        raise NotImplementedError
+
+    def apply(self, event: Message, ts_us: int) -> None:
+        """Change the state as the event says; the only place where state changes."""
+        raise NotImplementedError
+
+    def dump(self) -> bytes:
+        """The whole state as canonical JSON: equal states give equal bytes."""
+        raise NotImplementedError
+
+    def load(self, state: bytes, seq: int, ts_us: int) -> None:
+        """Take on a state that `dump` gave at `seq`."""
+        raise NotImplementedError
+
+    def verify(self) -> None:
+        """Check every invariant of the state; `InvariantError` when one is broken."""
+        raise NotImplementedError

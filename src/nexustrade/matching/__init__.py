@@ -1,0 +1,1 @@
+"""The matching service: order books, partitioned by symbol."""

@@ -1,0 +1,1 @@
+"""The order service: order lifecycle, accounts and risk, partitioned by account."""

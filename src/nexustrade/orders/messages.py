@@ -1,0 +1,637 @@
+"""What the orders stage takes and emits: its contract.
+
+Commands come from gateways, executions are the matching stage's events. 0 and "" stand for "none".
+A command's first event is its answer: an accepted or requested event, or a rejection.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from nexustrade.core.codec import Message, Price, Qty, Usd, register
+from nexustrade.kernel.ports import LogEntry
+from nexustrade.matching.messages import InstrumentDefined
+
+# Why an order, a replace or a cancel is rejected (OrdRejReason, CxlRejReason and our own).
+DUPLICATE_CL_ORD_ID = "DUPLICATE_CL_ORD_ID"
+UNKNOWN_ACCOUNT = "UNKNOWN_ACCOUNT"
+UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
+NOT_TRADABLE = "NOT_TRADABLE"
+"""The symbol is restricted or halted."""
+ACCOUNT_BLOCKED = "ACCOUNT_BLOCKED"
+"""The account's kill switch is on."""
+VENUE_BLOCKED = "VENUE_BLOCKED"
+"""The venue's kill switch is on."""
+SUSPENDED_BY_USER = "SUSPENDED_BY_USER"
+INSUFFICIENT_BUYING_POWER = "INSUFFICIENT_BUYING_POWER"
+INSUFFICIENT_QTY = "INSUFFICIENT_QTY"
+NOT_SHORTABLE = "NOT_SHORTABLE"
+NOT_FRACTIONABLE = "NOT_FRACTIONABLE"
+ORDER_QTY_MAX = "ORDER_QTY_MAX"
+ORDER_NOTIONAL_MAX = "ORDER_NOTIONAL_MAX"
+OPEN_ORDERS_MAX = "OPEN_ORDERS_MAX"
+TICK_SIZE = "TICK_SIZE"
+LOT_SIZE = "LOT_SIZE"
+PRICE_COLLAR = "PRICE_COLLAR"
+NO_REFERENCE_PRICE = "NO_REFERENCE_PRICE"
+INVALID_ORDER = "INVALID_ORDER"
+"""Terms of the order do not go together; the text says which."""
+UNKNOWN_ORDER = "UNKNOWN_ORDER"
+ORDER_CLOSED = "ORDER_CLOSED"
+ORDER_PENDING = "ORDER_PENDING"
+"""A cancel or replace of the order is under way."""
+ACCOUNT_EXISTS = "ACCOUNT_EXISTS"
+INSUFFICIENT_CASH = "INSUFFICIENT_CASH"
+
+
+# ---------------------------------------------------------------- commands
+
+
+class SubmitOrder(Message, frozen=True, gc=False):
+    """A new order. Either `order_qty` or (market orders) `notional` is set."""
+
+    account_id: str
+    order_id: str
+    cl_ord_id: str
+    symbol: str
+    side: str
+    ord_type: str
+    time_in_force: str
+    order_qty: Qty = 0
+    notional: Usd = 0
+    limit_px: Price = 0
+    expire_us: int = 0
+    post_only: bool = False
+    extended_hours: bool = False
+    position_intent: str = ""
+
+
+class ReplaceOrder(Message, frozen=True, gc=False):
+    """Change an open order. Empty fields keep the old value; `order_qty` is the new total."""
+
+    account_id: str
+    order_id: str
+    orig_order_id: str
+    cl_ord_id: str
+    order_qty: Qty = 0
+    limit_px: Price = 0
+    time_in_force: str = ""
+    expire_us: int = 0
+
+
+class CancelOrder(Message, frozen=True, gc=False):
+    account_id: str
+    order_id: str
+
+
+class CancelAllOrders(Message, frozen=True, gc=False):
+    """Cancel every open order of an account, or only those of a symbol and side."""
+
+    account_id: str
+    symbol: str = ""
+    side: str = ""
+
+
+class OpenAccount(Message, frozen=True, gc=False):
+    """Open an account with its opening cash; rates in parts per million of the notional."""
+
+    account_id: str
+    account_type: str
+    cash: Usd = 0
+    maker_fee_ppm: int = 0
+    taker_fee_ppm: int = 0
+    shorting: bool = False
+    stp: str = "CANCEL_NEWEST"
+    open_orders_max: int = 100_000
+
+
+class ConfigureAccount(Message, frozen=True, gc=False):
+    """Set an account's user settings as a whole (Alpaca's account configurations)."""
+
+    account_id: str
+    no_shorting: bool = False
+    suspend_trade: bool = False
+    fractional_trading: bool = True
+    trade_confirm_email: str = "all"
+    max_margin_multiplier: str = "4"
+    ptp_no_exception_entry: bool = False
+    stp: str = ""
+
+
+class AdjustCash(Message, frozen=True, gc=False):
+    """Deposit (above 0) or withdraw (below 0) cash."""
+
+    account_id: str
+    amount: Usd
+    description: str = ""
+
+
+class AdjustPosition(Message, frozen=True, gc=False):
+    """Deliver shares in (above 0) or out (below 0) free of payment, at a cost basis per share."""
+
+    account_id: str
+    symbol: str
+    qty: Qty
+    price: Price = 0
+    description: str = ""
+
+
+class BlockAccount(Message, frozen=True, gc=False):
+    """The account's kill switch: on, it cancels all open orders and rejects new ones."""
+
+    account_id: str
+    blocked: bool
+    reason: str = ""
+
+
+class BlockVenue(Message, frozen=True, gc=False):
+    """The venue's kill switch, for every orders stage partition."""
+
+    blocked: bool
+    reason: str = ""
+
+
+class RestrictInstrument(Message, frozen=True, gc=False):
+    """Set a symbol's state: ACTIVE, HALTED or RESTRICTED (only orders that reduce a position)."""
+
+    symbol: str
+    state: str
+    reason: str = ""
+
+
+# ---------------------------------------------------------------- events
+
+
+class OrderAccepted(Message, frozen=True, gc=False):
+    """An order passed all checks and its margin is reserved; the matching stage takes it on.
+
+    `collar_px` bounds a market order's price; `reserved` and `reserved_qty` are what is held.
+    `step` is the smallest quantity a notional order trades in.
+    """
+
+    account_id: str
+    order_id: str
+    cl_ord_id: str
+    symbol: str
+    side: str
+    ord_type: str
+    time_in_force: str
+    order_qty: Qty = 0
+    notional: Usd = 0
+    limit_px: Price = 0
+    collar_px: Price = 0
+    expire_us: int = 0
+    post_only: bool = False
+    extended_hours: bool = False
+    position_intent: str = ""
+    stp: str = "CANCEL_NEWEST"
+    step: Qty = 1
+    reserved: Usd = 0
+    reserved_qty: Qty = 0
+    cover_qty: Qty = 0
+
+
+class OrderRejected(Message, frozen=True, gc=False):
+    """An order was refused; nothing else changed. `facts` are the figures behind the reason."""
+
+    account_id: str
+    order_id: str
+    cl_ord_id: str
+    symbol: str
+    side: str
+    ord_type: str
+    reason: str
+    text: str
+    order_qty: Qty = 0
+    limit_px: Price = 0
+    facts: dict[str, str] = {}
+
+
+class CancelRequested(Message, frozen=True, gc=False):
+    account_id: str
+    order_id: str
+    symbol: str
+
+
+class CancelRejected(Message, frozen=True, gc=False):
+    account_id: str
+    order_id: str
+    reason: str
+    ord_status: str = ""
+
+
+class ReplaceRequested(Message, frozen=True, gc=False):
+    """A replace passed all checks; `reserved` is what the new order needs in all."""
+
+    account_id: str
+    order_id: str
+    orig_order_id: str
+    cl_ord_id: str
+    symbol: str
+    order_qty: Qty
+    limit_px: Price
+    time_in_force: str
+    expire_us: int = 0
+    reserved: Usd = 0
+    reserved_qty: Qty = 0
+    cover_qty: Qty = 0
+
+
+class ReplaceRejected(Message, frozen=True, gc=False):
+    """`ord_status` is the order's state where that is the reason."""
+
+    account_id: str
+    order_id: str
+    orig_order_id: str
+    reason: str
+    text: str = ""
+    ord_status: str = ""
+    facts: dict[str, str] = {}
+
+
+class OrderReplaced(Message, frozen=True, gc=False):
+    """The matching stage carried the replace out: `orig_order_id` is closed, `order_id` works."""
+
+    account_id: str
+    order_id: str
+    orig_order_id: str
+
+
+class OrderFilled(Message, frozen=True, gc=False):
+    """One side of a trade. `notional` is exchanged for the shares, `fee` goes to the house."""
+
+    account_id: str
+    order_id: str
+    symbol: str
+    side: str
+    last_px: Price
+    last_qty: Qty
+    notional: Usd
+    fee: Usd
+    liquidity: str
+    trade_id: int
+    done: bool = False
+
+
+class OrderDecremented(Message, frozen=True, gc=False):
+    """Self-trade prevention made the order smaller."""
+
+    account_id: str
+    order_id: str
+    by_qty: Qty
+
+
+class OrderCanceled(Message, frozen=True, gc=False):
+    """The order is closed with `leaves_qty` unfilled; its reservation is released."""
+
+    account_id: str
+    order_id: str
+    leaves_qty: Qty
+    reason: str
+
+
+class OrderExpired(Message, frozen=True, gc=False):
+    account_id: str
+    order_id: str
+    leaves_qty: Qty
+    reason: str
+
+
+class AccountOpened(Message, frozen=True, gc=False):
+    account_id: str
+    account_type: str
+    cash: Usd = 0
+    maker_fee_ppm: int = 0
+    taker_fee_ppm: int = 0
+    shorting: bool = False
+    stp: str = "CANCEL_NEWEST"
+    open_orders_max: int = 100_000
+
+
+class AccountConfigured(Message, frozen=True, gc=False):
+    account_id: str
+    no_shorting: bool = False
+    suspend_trade: bool = False
+    fractional_trading: bool = True
+    trade_confirm_email: str = "all"
+    max_margin_multiplier: str = "4"
+    ptp_no_exception_entry: bool = False
+    stp: str = ""
+
+
+class CashAdjusted(Message, frozen=True, gc=False):
+    account_id: str
+    amount: Usd
+    description: str = ""
+
+
+class PositionAdjusted(Message, frozen=True, gc=False):
+    account_id: str
+    symbol: str
+    qty: Qty
+    price: Price = 0
+    description: str = ""
+
+
+class AccountBlocked(Message, frozen=True, gc=False):
+    account_id: str
+    blocked: bool
+    reason: str = ""
+
+
+class VenueBlocked(Message, frozen=True, gc=False):
+    blocked: bool
+    reason: str = ""
+
+
+class InstrumentRestricted(Message, frozen=True, gc=False):
+    symbol: str
+    state: str
+    reason: str = ""
+
+
+class PriceMarked(Message, frozen=True, gc=False):
+    """The price at which positions are valued and market orders are collared from here on."""
+
+    symbol: str
+    last_px: Price
+
+
+class DayClosed(Message, frozen=True, gc=False):
+    """A session ended: last prices become previous closes, equities become last equities."""
+
+    session_date: str
+
+
+class CommandRejected(Message, frozen=True, gc=False):
+    """An account or operator command was refused; nothing changed."""
+
+    account_id: str
+    command: str
+    reason: str
+    text: str = ""
+
+
+register(
+    SubmitOrder,
+    ReplaceOrder,
+    CancelOrder,
+    CancelAllOrders,
+    OpenAccount,
+    ConfigureAccount,
+    AdjustCash,
+    AdjustPosition,
+    BlockAccount,
+    BlockVenue,
+    RestrictInstrument,
+    OrderAccepted,
+    OrderRejected,
+    CancelRequested,
+    CancelRejected,
+    ReplaceRequested,
+    ReplaceRejected,
+    OrderReplaced,
+    OrderFilled,
+    OrderDecremented,
+    OrderCanceled,
+    OrderExpired,
+    AccountOpened,
+    AccountConfigured,
+    CashAdjusted,
+    PositionAdjusted,
+    AccountBlocked,
+    VenueBlocked,
+    InstrumentRestricted,
+    PriceMarked,
+    DayClosed,
+    CommandRejected,
+)
+
+
+# ---------------------------------------------------------------- what queries answer
+
+
+class OrderRecord(Message, frozen=True, gc=False):
+    """One order as it stands; the same from memory and from the order history."""
+
+    order_id: str
+    account_id: str
+    cl_ord_id: str
+    symbol: str
+    side: str
+    ord_type: str
+    time_in_force: str
+    ord_status: str
+    order_qty: Qty
+    notional: Usd
+    limit_px: Price
+    expire_us: int
+    post_only: bool
+    extended_hours: bool
+    position_intent: str
+    cum_qty: Qty
+    leaves_qty: Qty
+    avg_px: Price
+    submitted_us: int
+    updated_us: int
+    filled_us: int = 0
+    canceled_us: int = 0
+    expired_us: int = 0
+    replaced_us: int = 0
+    replaces: str = ""
+    replaced_by: str = ""
+    reserved: Usd = 0
+    reserved_qty: Qty = 0
+    close_reason: str = ""
+
+
+class FillRecord(Message, frozen=True, gc=False):
+    """One execution of one order, in the order they happened."""
+
+    account_id: str
+    order_id: str
+    symbol: str
+    side: str
+    last_px: Price
+    last_qty: Qty
+    cum_qty: Qty
+    leaves_qty: Qty
+    fee: Usd
+    liquidity: str
+    trade_id: int
+    ord_status: str
+    ts_event_us: int
+
+
+class PositionRecord(Message, frozen=True, gc=False):
+    """A position; `cost_e12` is what it cost in 1e-12 USD (negative when short)."""
+
+    account_id: str
+    symbol: str
+    qty: Qty
+    qty_available: Qty
+    cost_e12: int
+    last_px: Price
+    prev_close_px: Price
+
+
+class AccountRecord(Message, frozen=True, gc=False):
+    """An account with its figures at the marked prices, in cents."""
+
+    account_id: str
+    account_type: str
+    created_us: int
+    cash: Usd
+    reserved: Usd
+    long_market_value: Usd
+    short_market_value: Usd
+    equity: Usd
+    last_equity: Usd
+    initial_margin: Usd
+    maintenance_margin: Usd
+    buying_power: Usd
+    withdrawable: Usd
+    fees_paid: Usd
+    multiplier: int
+    shorting: bool
+    blocked: bool
+    venue_blocked: bool
+    no_shorting: bool
+    suspend_trade: bool
+    fractional_trading: bool
+    trade_confirm_email: str
+    max_margin_multiplier: str
+    ptp_no_exception_entry: bool
+    stp: str
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    open_orders: int
+
+
+class PreviewRecord(Message, frozen=True, gc=False):
+    """What an order would reserve and leave, or the reason why it would be rejected."""
+
+    reserved: Usd
+    reserved_qty: Qty
+    fee_max: Usd
+    buying_power: Usd
+    buying_power_after: Usd
+    collar_px: Price = 0
+    reason: str = ""
+    text: str = ""
+    facts: dict[str, str] = {}
+
+
+register(OrderRecord, FillRecord, PositionRecord, AccountRecord, PreviewRecord)
+
+
+class CashMovement(Message, frozen=True, gc=False):
+    """A change of cash that is not a fill: deposit (CSD), withdrawal (CSW), fee (FEE)."""
+
+    account_id: str
+    activity_id: str
+    activity_type: str
+    amount: Usd
+    description: str
+    ts_event_us: int
+
+
+class EquitySample(Message, frozen=True, gc=False):
+    """What an account was worth at an instant, for the portfolio history."""
+
+    account_id: str
+    ts_us: int
+    equity: Usd
+
+
+register(CashMovement, EquitySample)
+
+
+class OrdersQuery(Protocol):
+    """Committed state of the orders stages: accounts, positions, open and lately closed orders."""
+
+    def account(self, account_id: str) -> AccountRecord | None: ...
+
+    def account_ids(self) -> Sequence[str]: ...
+
+    def order(self, order_id: str) -> OrderRecord | None: ...
+
+    def order_by_cl_ord_id(self, account_id: str, cl_ord_id: str) -> OrderRecord | None: ...
+
+    def orders(self, account_id: str) -> Sequence[OrderRecord]:
+        """All orders of the account still in memory, open ones and lately closed ones."""
+        ...
+
+    def open_orders(self, account_id: str) -> Sequence[OrderRecord]: ...
+
+    def positions(self, account_id: str) -> Sequence[PositionRecord]: ...
+
+    def position(self, account_id: str, symbol: str) -> PositionRecord | None: ...
+
+    def instruments(self) -> Sequence[InstrumentDefined]: ...
+
+    def instrument(self, symbol: str) -> InstrumentDefined | None: ...
+
+    def instrument_state(self, symbol: str) -> str:
+        """ACTIVE, HALTED or RESTRICTED."""
+        ...
+
+    def preview(self, order: SubmitOrder) -> PreviewRecord: ...
+
+    def listen(
+        self, receive: Callable[[LogEntry, OrderRecord | None], None]
+    ) -> Callable[[], None]:
+        """Call `receive` right after each committed event, with its order as it then stands.
+
+        The returned function ends it. `receive` must not block.
+        """
+        ...
+
+
+class HistoryQuery(Protocol):
+    """Closed orders and activities from the accounts database, however old."""
+
+    async def order(self, account_id: str, order_id: str) -> OrderRecord | None: ...
+
+    async def order_by_cl_ord_id(self, account_id: str, cl_ord_id: str) -> OrderRecord | None: ...
+
+    async def orders(
+        self,
+        account_id: str,
+        *,
+        after_us: int = 0,
+        until_us: int = 0,
+        symbols: Sequence[str] = (),
+        side: str = "",
+        descending: bool = True,
+        limit: int = 500,
+    ) -> Sequence[OrderRecord]:
+        """Orders by submitted_us, both bounds exclusive, 0 for none."""
+        ...
+
+    async def fills(
+        self,
+        account_id: str,
+        *,
+        after_us: int = 0,
+        until_us: int = 0,
+        descending: bool = True,
+        limit: int = 100,
+    ) -> Sequence[FillRecord]:
+        """Fills by ts_event_us, both bounds exclusive, 0 for none. ts_event_us is unique."""
+        ...
+
+    async def cash_movements(
+        self,
+        account_id: str,
+        *,
+        after_us: int = 0,
+        until_us: int = 0,
+        descending: bool = True,
+        limit: int = 100,
+    ) -> Sequence[CashMovement]: ...
+
+    async def equity(
+        self, account_id: str, after_us: int, until_us: int
+    ) -> Sequence[EquitySample]:
+        """Samples in rising time, about one a minute."""
+        ...
