@@ -174,8 +174,7 @@ def test_the_other_tables() -> None:
         ("[venue]\nzzz = 1", "venue.zzz: this setting is not known"),
         ("[venue]\nsession = 'xnys'", "venue.session: \"xnys\": one of 'always', 'XNYS' is wanted"),
         ("[venue]\nname = 3", "venue.name: 3: a text in quotes is wanted"),
-        ("[venue]\nname = 'a\\u0007b'".replace("'", '"'), ('venue.name: 'a\\x07b': at most 200 '
-         "printable characters are wanted")),
+        ("[venue]\nname = 'a\\u0007b'".replace("'", '"'), "venue.name: 'a\\x07b': at most 200 printable characters are wanted"),
         ("venue = 3", "venue: 3: a table is wanted"),
         ("instruments = 3", "instruments: 3: an array of tables ([[instruments]]) is wanted"),
         ("[stages]\norders = 0", "stages.orders: 0: a whole number from 1 to 64 is wanted"),
