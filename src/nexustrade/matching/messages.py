@@ -22,6 +22,8 @@ MARKET_CLOSED = "MARKET_CLOSED"
 """An order that may not rest arrived outside the session."""
 REDUCED_TO_FILLED = "REDUCED_TO_FILLED"
 """A replace asked for no more than what is filled already."""
+UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
+"""The symbol has no book here."""
 
 # Why a cancel or a replace is refused.
 UNKNOWN_ORDER = "UNKNOWN_ORDER"
@@ -88,7 +90,10 @@ class SessionClosed(Message, frozen=True, gc=False):
 
 
 class Queued(Message, frozen=True, gc=False):
-    """An order came outside the session and waits for the next one, in order of arrival."""
+    """An order came outside the session and waits for the next one, in order of arrival.
+
+    `order_qty` counts `cum_qty`, what a replaced order had filled before.
+    """
 
     order_id: str
     account_id: str
@@ -103,6 +108,8 @@ class Queued(Message, frozen=True, gc=False):
     post_only: bool = False
     stp: str = ""
     step: Qty = 1
+    collar_px: Price = 0
+    cum_qty: Qty = 0
 
 
 class Rested(Message, frozen=True, gc=False):
@@ -117,6 +124,8 @@ class Rested(Message, frozen=True, gc=False):
     leaves_qty: Qty
     expire_us: int = 0
     stp: str = ""
+    cum_qty: Qty = 0
+    post_only: bool = False
 
 
 class Traded(Message, frozen=True, gc=False):
@@ -157,7 +166,8 @@ class Decremented(Message, frozen=True, gc=False):
 class Amended(Message, frozen=True, gc=False):
     """A replace was carried out: `orig_order_id` goes on as `order_id`.
 
-    With `requeued` the order left its place; a `Rested` or `Traded` of the new id follows.
+    With `requeued` the order left its place; what becomes of the new id follows (`Traded`,
+    `Rested`, `Queued` or `Removed`). With `leaves_qty` 0 its `Removed` follows.
     """
 
     order_id: str
@@ -167,6 +177,8 @@ class Amended(Message, frozen=True, gc=False):
     limit_px: Price
     leaves_qty: Qty
     requeued: bool = False
+    time_in_force: str = ""
+    expire_us: int = 0
 
 
 class Refused(Message, frozen=True, gc=False):
