@@ -4,9 +4,12 @@ Canonical JSON is compact, with sorted keys, no floats, decimals as strings in t
 and fields at their default left out; the same message gives the same bytes on every machine, so a
 hash over them proves the content. Each message carries its version in `"v"`; an older version is
 lifted by its upcaster before it is read.
+
+Each message class gets two twins with decimals as text, which msgspec reads and writes in one call:
+one with the fields in canonical order, UNSET where one is left out, to write; one with the fields
+in the message's order, to read and to check the types on the way in.
 """
 
-import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
@@ -14,74 +17,118 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 import msgspec
 
 from nexustrade.core.errors import InputError
-from nexustrade.core.money import (
-    PRICE_DECIMALS,
-    QTY_DECIMALS,
-    USD_DECIMALS,
-    scaled_text,
-)
+from nexustrade.core.message import Message, Price, Qty, Usd
+from nexustrade.core.money import scaled_text, unscaled
 
-Price = Annotated[int, PRICE_DECIMALS]
-"""A price in 1e-4 USD; decimal text in JSON; 0 stands for none."""
-Qty = Annotated[int, QTY_DECIMALS]
-"""A quantity in 1e-8 shares; decimal text in JSON."""
-Usd = Annotated[int, USD_DECIMALS]
-"""An amount in cents; decimal text in JSON."""
+__all__ = [
+    "Message",
+    "Price",
+    "Qty",
+    "Usd",
+    "canonical",
+    "decode",
+    "encode",
+    "exact_decimals",
+    "register",
+    "registered",
+    "upcaster",
+]
 
+# How a field is written, where it is not a number of decimals (>= 0).
+_VERSION: Final = -3
+_REQUIRED: Final = -2
+_OPTIONAL: Final = -1
 
-class Message(msgspec.Struct, frozen=True, gc=False):
-    """Base of every command and event: immutable, compared by value, never reused.
-
-    A subclass only ever gains fields at its end, with a default; anything else is a new version
-    with an upcaster (`upcaster`).
-    """
+_UNSET: Final[Any] = msgspec.UNSET
+_NODEFAULT: Final[Any] = msgspec.NODEFAULT
+_astuple: Final[Any] = msgspec.structs.astuple
+_encode_wire: Final[Any] = msgspec.json.Encoder(order="deterministic").encode
+_encode_sorted: Final[Any] = msgspec.json.Encoder(order="sorted").encode
+_decode_json: Final[Any] = msgspec.json.Decoder().decode
 
 
 class Shape:
-    """How one message class is written: its fields in canonical order with their decimals."""
+    """How one message class is written and read."""
 
     def __init__(self, cls: type[Message]) -> None:
-        self.cls: type[Message] = cls
+        self.cls: Any = cls
+        self.name: str = cls.__name__
         self.version: int = int(getattr(cls, "VERSION", 1))
         hints = get_type_hints(cls, include_extras=True)
         fields = msgspec.structs.fields(cls)
-        self.names: list[str] = [field.name for field in fields]
+        names = [field.name for field in fields]
         self.defaults: list[Any] = [
-            field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+            field.default if field.default_factory is _NODEFAULT else field.default_factory()
             for field in fields
         ]
-        # -1: as it is; else an integer with that many decimals.
-        self.decimals: list[int] = [_decimals(hints[field.name]) for field in fields]
-        at = {name: i for i, name in enumerate(self.names)}
-        self.canonical: list[tuple[int, str, str]] = [
-            (at[name], name, f',"{name}":') for name in sorted(self.names)
-        ]
+        # Each field of the written twin in its order: its place in the message and its kind.
+        self.places: list[int] = []
+        self.kinds: list[int] = []
+        # Each decimal of the message: its place and its number of decimals.
+        self.decimals: list[tuple[int, int]] = []
+        written: list[tuple[str, Any, Any]] = []
+        read: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+        for name in sorted([*names, "v"]):
+            place = -1 if name == "v" else names.index(name)
+            self.places.append(place)
+            self.kinds.append(self._kind(place, hints.get(name)))
+            written.append((name, Any, _UNSET))
+        for place, name in enumerate(names):
+            decimals = _decimals(hints[name])
+            if decimals >= 0:
+                self.decimals.append((place, decimals))
+            hint = hints[name] if decimals < 0 else str
+            default = self.defaults[place]
+            read.append((name, hint) if default is _NODEFAULT else (name, hint, default))
+        read.append(("v", int, 1))
+        self.written: Any = msgspec.defstruct(self.name, written, gc=False)
+        self.twin: Any = msgspec.defstruct(self.name, read, gc=False)
+        self.read: Any = msgspec.json.Decoder(self.twin).decode
+
+    def _kind(self, place: int, hint: object) -> int:
+        """How the field at a place of the message is written."""
+        if place < 0:
+            return _VERSION
+        decimals = _decimals(hint)
+        if decimals >= 0:
+            return decimals
+        return _REQUIRED if self.defaults[place] is _NODEFAULT else _OPTIONAL
 
 
 def _decimals(hint: Any) -> int:
+    """The decimals of a scaled number's type, or -1 for any other type."""
     if get_origin(hint) is Annotated:
         return int(get_args(hint)[1])
     return -1
 
 
 _shapes: Final[dict[str, Shape]] = {}
+_shapes_by_class: Final[dict[object, Shape]] = {}
 _upcasters: Final[dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {}
-_encode_text: Final = msgspec.json.Encoder(order="sorted").encode
-_decode_json: Final = msgspec.json.Decoder().decode
 
 
 def register(*classes: type[Message]) -> None:
-    """Make message classes known under their names, so that they can be decoded."""
+    """Make message classes known under their names, so that they can be written and read."""
     for cls in classes:
-        _shapes[cls.__name__] = Shape(cls)
+        known = _shapes.get(cls.__name__)
+        if known is not None and known.cls is not cls:
+            raise ValueError(f"another message is called {cls.__name__}")
+        shape = Shape(cls)
+        _shapes[cls.__name__] = shape
+        _shapes_by_class[cls] = shape
+
+
+def registered() -> list[type[Message]]:
+    """Every message class that is known, by name."""
+    return [_shapes[name].cls for name in sorted(_shapes)]
 
 
 def upcaster(
     name: str, version: int
-) -> Callable[[Callable[[dict[str, Any]], dict[str, Any]]], Callable[..., dict[str, Any]]]:
+) -> Callable[[Callable[[dict[str, Any]], dict[str, Any]]], Callable[[dict[str, Any]], Any]]:
     """Register the function that lifts fields of `name` from `version` to `version + 1`."""
 
-    def keep(lift: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    def keep(lift: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[dict[str, Any]], Any]:
         _upcasters[name, version] = lift
         return lift
 
@@ -90,67 +137,73 @@ def upcaster(
 
 def encode(message: Message) -> bytes:
     """The canonical JSON of a message, without its name (which is a column, a topic or a key)."""
-    shape = _shapes[type(message).__name__]
-    parts: list[str] = []
-    decimals = shape.decimals
+    shape = _shapes_by_class[type(message)]
+    values: tuple[Any, ...] = _astuple(message)
+    places = shape.places
     defaults = shape.defaults
-    names = shape.names
-    for at, name, key in shape.canonical:
-        value = getattr(message, names[at])
-        if value == defaults[at]:
-            continue
-        places = decimals[at]
-        if places >= 0:
-            parts.append(f'{key}"{scaled_text(value, places)}"')
-        elif value is True:
-            parts.append(f"{key}true")
-        elif value is False:
-            parts.append(f"{key}false")
-        elif isinstance(value, int):
-            parts.append(f"{key}{value}")
+    wire_values: list[Any] = []
+    at = 0
+    for kind in shape.kinds:
+        place = places[at]
+        at += 1
+        value = values[place]
+        if kind == _REQUIRED:
+            wire_values.append(value)
+        elif kind == _VERSION:
+            wire_values.append(shape.version)
+        elif value == defaults[place]:
+            wire_values.append(_UNSET)
+        elif kind >= 0:
+            wire_values.append(scaled_text(value, kind))
         else:
-            parts.append(key + _encode_text(value).decode())
-        del name
-    parts.append(f',"v":{shape.version}}}')
-    text = "".join(parts)
-    return ("{" + text[1:]).encode()
+            wire_values.append(value)
+    encoded: bytes = _encode_wire(shape.written(*wire_values))
+    return encoded
 
 
-def decode(name: str, data: bytes | str) -> Message:
-    """The message of class `name` in `data`; `InputError` when it is unknown or malformed."""
+def decode(name: str, payload: bytes | str) -> Message:
+    """The message of class `name` in `payload`; `InputError` when it is unknown or malformed.
+
+    Unknown fields are passed over: a newer writer of the same version may have appended some.
+    """
     shape = _shapes.get(name)
     if shape is None:
         raise InputError("message", name, "the message type is not known")
-    fields = _decode_json(data)
-    version = fields.pop("v", 1)
-    if version > shape.version:
-        raise InputError("message", f"{name} v{version}", f"the newest known is v{shape.version}")
-    while version < shape.version:
-        fields = _upcasters[name, version](fields)
-        version += 1
-    values: list[Any] = []
-    decimals = shape.decimals
-    defaults = shape.defaults
-    at = 0
-    for field in shape.names:
-        value = fields.get(field)
-        if value is None:
-            value = defaults[at]
-            if value is msgspec.NODEFAULT:
-                raise InputError(f"{name}.{field}", "", "is missing")
-        elif decimals[at] >= 0:
-            value = _unscaled(value, decimals[at])
-        values.append(value)
-        at += 1
-    return shape.cls(*values)
+    try:
+        wire = shape.read(payload)
+    except msgspec.MsgspecError:
+        wire = None
+    if wire is None or wire.v != shape.version:
+        wire = _lifted(shape, payload)
+    values = list(_astuple(wire))
+    values.pop()  # the version
+    for place, decimals in shape.decimals:
+        value = values[place]
+        if isinstance(value, str):  # else it was left out, and is the default
+            values[place] = unscaled(name, value, decimals)
+    message: Message = shape.cls(*values)
+    return message
 
 
-def _unscaled(text: str, places: int) -> int:
-    """The inverse of `scaled_text`, for text that `encode` wrote."""
-    whole, point, part = text.partition(".")
-    if not point:
-        return int(whole) * int(10**places)
-    return int(whole + part) * int(10 ** (places - len(part)))
+def _lifted(shape: Shape, payload: bytes | str) -> Any:
+    """The wire twin of a message of an older version, or `InputError` with what is wrong."""
+    try:
+        fields = _decode_json(payload)
+        version = fields.get("v", 1) if isinstance(fields, dict) else None
+        if not isinstance(version, int):
+            raise InputError("message", shape.name, "is not an object with a version")
+        if version > shape.version:
+            rule = f"the newest known is v{shape.version}"
+            raise InputError("message", f"{shape.name} v{version}", rule)
+        while version < shape.version:
+            lift = _upcasters.get((shape.name, version))
+            if lift is None:
+                raise InputError("message", f"{shape.name} v{version}", "cannot be lifted")
+            fields = lift(fields)
+            version += 1
+        return msgspec.convert({**fields, "v": version}, shape.twin)
+    except msgspec.MsgspecError as fault:
+        raise InputError("message", shape.name, f"is malformed: {fault}") from None
 
 
 def exact_decimals(fields: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -164,4 +217,5 @@ def exact_decimals(fields: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def canonical(payload: str | bytes) -> bytes:
     """The canonical bytes of JSON that a database may have re-spaced or re-ordered."""
-    return _encode_text(json.loads(payload))
+    encoded: bytes = _encode_sorted(_decode_json(payload))
+    return encoded

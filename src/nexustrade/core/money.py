@@ -34,6 +34,8 @@ USD_MAX: Final = 10**15 * USD_ONE
 # price (1e-4) x quantity (1e-8) = 1e-12 USD; a cent is 1e10 of those.
 _UNITS_PER_CENT: Final = 10_000_000_000
 
+_POWERS_OF_TEN: Final = [10**exponent for exponent in range(19)]
+
 _TEXT_LEN_MAX: Final = 48
 """Longest number text looked at; anything longer is refused before it is parsed."""
 
@@ -114,16 +116,41 @@ def parse_rate(field: str, value: object) -> int:
 
 def scaled_text(value: int, decimals: int) -> str:
     """The decimal text of a scaled integer without needless zeros: 1000500 at 4 is `100.05`."""
-    if decimals <= 0:
-        return str(value)
-    one = int(10**decimals)
-    magnitude = -value if value < 0 else value
-    whole = magnitude // one
-    part = magnitude - whole * one
-    sign = "-" if value < 0 else ""
+    if value < 0:
+        return "-" + scaled_text(-value, decimals)
+    one = _POWERS_OF_TEN[decimals]
+    whole = value // one
+    part = value - whole * one
     if part == 0:
-        return f"{sign}{whole}"
-    return f"{sign}{whole}.{str(part).rjust(decimals, '0').rstrip('0')}"
+        return str(whole)
+    places = decimals
+    while part % 10 == 0:
+        part //= 10
+        places -= 1
+    if part >= _POWERS_OF_TEN[places - 1]:
+        return f"{whole}.{part}"
+    return f"{whole}.{str(part).rjust(places, '0')}"
+
+
+def unscaled(field: str, text: str, decimals: int) -> int:
+    """The inverse of `scaled_text`; `InputError` for text that is no such decimal.
+
+    Unlike the parsers above it knows no range and takes no exponent: it reads what we wrote.
+    """
+    digits = text
+    point = text.find(".")
+    places = 0
+    if point >= 0:
+        places = len(text) - point - 1
+        digits = text[:point] + text[point + 1 :]
+    negative = digits.startswith("-")
+    if negative:
+        digits = digits[1:]
+    decimal = digits.isdigit() and digits.isascii() and len(text) <= _TEXT_LEN_MAX
+    if places > decimals or not decimal:
+        raise InputError(field, text, f"is not a decimal with at most {decimals} decimals")
+    magnitude = int(digits) * _POWERS_OF_TEN[decimals - places]
+    return -magnitude if negative else magnitude
 
 
 def qty_text(qty: int) -> str:
