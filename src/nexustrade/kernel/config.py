@@ -504,6 +504,8 @@ def _instrument(table: _Table) -> DefineInstrument:
         table.problem(
             "reference_price", "is not a multiple of the tick", table.raw["reference_price"]
         )
+    if instrument.lot_size % QTY_ONE and not instrument.fractionable:
+        table.problem("lot", "a part of a share needs fractionable = true", table.raw["lot"])
     table.close()
     return instrument
 
