@@ -30,6 +30,8 @@ class LogEntry(NamedTuple):
     ts_us: int
     cause: str
     event: Message
+    payload: bytes = b""
+    """The event's canonical JSON where it is known already, so that it is not encoded twice."""
 
 
 class Log(Protocol):

@@ -63,6 +63,8 @@ class SubmitOrder(Message, frozen=True, gc=False):
     post_only: bool = False
     extended_hours: bool = False
     position_intent: str = ""
+    known_order_id: str = ""
+    """An older order with this client order id, found in the store: makes it a duplicate."""
 
 
 class ReplaceOrder(Message, frozen=True, gc=False):
@@ -76,6 +78,7 @@ class ReplaceOrder(Message, frozen=True, gc=False):
     limit_px: Price = 0
     time_in_force: str = ""
     expire_us: int = 0
+    known_order_id: str = ""
 
 
 class CancelOrder(Message, frozen=True, gc=False):
@@ -577,9 +580,7 @@ class OrdersQuery(Protocol):
 
     def preview(self, order: SubmitOrder) -> PreviewRecord: ...
 
-    def listen(
-        self, receive: Callable[[LogEntry, OrderRecord | None], None]
-    ) -> Callable[[], None]:
+    def listen(self, receive: Callable[[LogEntry, OrderRecord | None], None]) -> Callable[[], None]:
         """Call `receive` right after each committed event, with its order as it then stands.
 
         The returned function ends it. `receive` must not block.
@@ -630,8 +631,6 @@ class HistoryQuery(Protocol):
         limit: int = 100,
     ) -> Sequence[CashMovement]: ...
 
-    async def equity(
-        self, account_id: str, after_us: int, until_us: int
-    ) -> Sequence[EquitySample]:
+    async def equity(self, account_id: str, after_us: int, until_us: int) -> Sequence[EquitySample]:
         """Samples in rising time, about one a minute."""
         ...

@@ -1,0 +1,418 @@
+"""Hosts stage partitions: takes commands in batches, commits them in groups, then answers.
+
+It promises that no client and no subscriber sees an event that is not durable; that a client that
+was refused never finds its command carried out later, and one that was answered never finds it
+gone; and that while the store is away new commands are refused at once.
+
+One batch is decided, committed and answered at a time; while one commits, the next one fills. So
+the state in memory is never more than one batch ahead of the store, and can be dropped and rebuilt.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+
+import structlog
+
+from nexustrade.core.codec import Message, decode
+from nexustrade.core.errors import (
+    Fenced,
+    InvariantError,
+    NexusError,
+    OutcomeUnknown,
+    Overloaded,
+    StoreUnavailable,
+    check,
+)
+from nexustrade.kernel.chain import GENESIS, link, seal
+from nexustrade.kernel.ports import (
+    Append,
+    Clock,
+    CommitUnknown,
+    EventStore,
+    Log,
+    LogEntry,
+    Snapshot,
+    StoredEvent,
+)
+from nexustrade.kernel.stage import Recorded, Stage
+
+RETRY_FIRST_S: Final = 0.02
+RETRY_MAX_S: Final = 0.5
+"""Bounds of the wait between two tries while the store is away."""
+
+log = structlog.get_logger()
+
+
+class Router(Protocol):
+    """Which partitions take a message (`kernel.routing`)."""
+
+    def command(self, command: Message) -> Sequence[str]: ...
+
+    def event(self, event: Message) -> Sequence[str]: ...
+
+    def topic(self, shard: str) -> str: ...
+
+
+class Limits(NamedTuple):
+    """The runtime's limits. Times in seconds."""
+
+    batch_len_max: int = 512
+    queue_len_max: int = 20_000
+    commit_deadline_s: float = 2.0
+    outcome_wait_s: float = 60.0
+
+
+class _Pending(NamedTuple):
+    """A client's command and where its answer goes."""
+
+    command: Message
+    shards: Sequence[str]
+    answer: asyncio.Future[Sequence[LogEntry]]
+
+
+class _Batch:
+    """What one batch has produced: events by stream, watermarks, and each client's answer."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, list[Recorded]] = {}
+        self.watermarks: dict[tuple[str, str], int] = {}
+        self.answers: list[tuple[_Pending, list[tuple[str, Recorded]]]] = []
+
+
+class Runtime:
+    """Runs the stages of one process. `start` recovers them, `stop` drains them."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        publish_to: Log,
+        clock: Clock,
+        router: Router,
+        make_stage: Callable[[str], Stage],
+        shards: Sequence[str],
+        limits: Limits | None = None,
+    ) -> None:
+        self._store = store
+        self._log = publish_to
+        self._clock = clock
+        self._router = router
+        self._make_stage = make_stage
+        self._shards = tuple(shards)
+        self._limits = limits or Limits()
+        self._queue: deque[_Pending] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._draining = False
+        self._epochs: dict[str, int] = {}
+        self._hashes: dict[str, bytes] = {}
+        self.stages: dict[str, Stage] = {}
+        self.available = False
+        self.failed: BaseException | None = None
+        self.on_failure: Callable[[BaseException], None] = lambda _: None
+
+    # ------------------------------------------------------------ clients
+
+    async def submit(self, command: Message) -> Sequence[LogEntry]:
+        """Run a command; its stages' own events, durable, of which the first is the answer.
+
+        Raises `StoreUnavailable` or `Overloaded` (refused, nothing kept) and `OutcomeUnknown`.
+        """
+        if not self.available or self._draining:
+            raise StoreUnavailable("the venue takes no commands now")
+        if len(self._queue) >= self._limits.queue_len_max:
+            raise Overloaded(f"{self._limits.queue_len_max} commands are waiting")
+        answer: asyncio.Future[Sequence[LogEntry]] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Pending(command, self._router.command(command), answer))
+        self._wake.set()
+        return await answer
+
+    @property
+    def queue_len(self) -> int:
+        """How many commands are waiting."""
+        return len(self._queue)
+
+    # ------------------------------------------------------------ lifecycle
+
+    async def start(self) -> None:
+        """Claim and recover the streams, then take commands. Raises what the store raises."""
+        await self._recover()
+        self.available = True
+        self._task = asyncio.create_task(self._run(), name="runtime")
+
+    async def stop(self) -> None:
+        """Take no more commands, finish those that wait, snapshot every stage."""
+        self._draining = True
+        self._wake.set()
+        if self._task is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self.available and self.failed is None:
+            for shard, stage in self.stages.items():
+                await self._store.save_snapshot(
+                    Snapshot(shard, stage.seq, stage.ts_us, self._hashes[shard], stage.dump())
+                )
+
+    async def _run(self) -> None:
+        try:
+            while not (self._draining and not self._queue):
+                if not self._queue:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                await self._run_batch(self._take_batch())
+        except BaseException as error:
+            self.failed = error
+            self.available = False
+            self._refuse_waiting("the venue has stopped")
+            log.critical("runtime stopped", error=repr(error))
+            self.on_failure(error)
+            raise
+
+    def _take_batch(self) -> list[_Pending]:
+        count = min(len(self._queue), self._limits.batch_len_max)
+        return [self._queue.popleft() for _ in range(count)]
+
+    # ------------------------------------------------------------ one batch
+
+    async def _run_batch(self, pending: Sequence[_Pending]) -> None:
+        batch = _Batch()
+        try:
+            for one in pending:
+                self._decide(batch, one)
+            appends = self._appends(batch)
+        except BaseException as error:
+            # Nothing of the batch is stored, and nothing of it may be answered.
+            _fail(pending, StoreUnavailable("the venue has stopped"))
+            raise InvariantError(f"a stage failed: {error!r}") from error
+        if appends:
+            try:
+                await self._commit(appends, batch.watermarks, pending)
+            except StoreUnavailable as error:
+                _fail(pending, error)
+                await self._rebuild()
+                return
+            for append in appends:
+                self._hashes[append.shard] = append.events[-1].hash
+            await self._publish(appends)
+        for one, recorded in batch.answers:
+            if not one.answer.done():
+                one.answer.set_result(
+                    [LogEntry(shard, r.seq, r.ts_us, r.cause, r.event) for shard, r in recorded]
+                )
+
+    def _decide(self, batch: _Batch, one: _Pending) -> None:
+        """Run a command and, at once, whatever it leads to in the partitions hosted here."""
+        now_us = self._clock.now_us()
+        cause = type(one.command).__name__
+        answer: list[tuple[str, Recorded]] = []
+        for shard in one.shards:
+            recorded = self.stages[shard].take(one.command, now_us, cause)
+            answer.extend((shard, r) for r in recorded)
+            self._follow(batch, shard, recorded, now_us)
+        batch.answers.append((one, answer))
+
+    def _follow(self, batch: _Batch, shard: str, recorded: Sequence[Recorded], now_us: int) -> None:
+        """Note new events and hand each to the partitions that take it, until nothing is left."""
+        queue: deque[tuple[str, Recorded]] = deque()
+        self._note(batch, queue, shard, recorded)
+        while queue:
+            source, event = queue.popleft()
+            for target in self._router.event(event.event):
+                stage = self.stages.get(target)
+                if stage is None:
+                    continue
+                led_to = stage.take(event.event, now_us, f"{source}:{event.seq}")
+                self._note(batch, queue, target, led_to)
+
+    def _note(
+        self,
+        batch: _Batch,
+        queue: deque[tuple[str, Recorded]],
+        shard: str,
+        recorded: Sequence[Recorded],
+    ) -> None:
+        if recorded:
+            batch.entries.setdefault(shard, []).extend(recorded)
+            queue.extend((shard, r) for r in recorded)
+
+    def _appends(self, batch: _Batch) -> list[Append]:
+        appends = []
+        for shard, recorded in batch.entries.items():
+            for target in self._shards:
+                # Every event of the batch was offered to every partition hosted here.
+                if target != shard:
+                    batch.watermarks[target, shard] = recorded[-1].seq
+            linked = self._hashes[shard]
+            rows: list[StoredEvent] = []
+            for r in recorded:
+                row = seal(linked, shard, r.seq, r.ts_us, r.cause, r.event)
+                linked = row.hash
+                rows.append(row)
+            appends.append(Append(shard, self._epochs[shard], recorded[0].seq - 1, rows))
+        return appends
+
+    async def _publish(self, appends: Sequence[Append]) -> None:
+        for append in appends:
+            entries = [
+                LogEntry(row.shard, row.seq, row.ts_us, row.cause, row.event, row.payload)
+                for row in append.events
+                if row.event is not None
+            ]
+            await self._log.publish(self._router.topic(append.shard), entries)
+
+    # ------------------------------------------------------------ commit
+
+    async def _commit(
+        self,
+        appends: Sequence[Append],
+        watermarks: Mapping[tuple[str, str], int],
+        pending: Sequence[_Pending],
+    ) -> None:
+        """Return when the batch is durable; `StoreUnavailable` when it certainly is not, for good.
+
+        Until the deadline a batch that was not applied is tried again.
+        """
+        deadline = self._deadline(self._limits.commit_deadline_s)
+        wait_s = RETRY_FIRST_S
+        while True:
+            try:
+                await self._store.append(appends, watermarks)
+            except CommitUnknown:
+                if await self._applied(appends[0], pending):
+                    break
+            except StoreUnavailable as error:
+                self._pause(error)
+            else:
+                break
+            if self._clock.monotonic_ns() >= deadline:
+                raise StoreUnavailable("the event store is not available")
+            await self._clock.sleep(wait_s)
+            wait_s = min(2 * wait_s, RETRY_MAX_S)
+        self.available = True
+
+    async def _applied(self, append: Append, pending: Sequence[_Pending]) -> bool:
+        """Whether the batch whose commit went unanswered is in the store. Waits until it can tell.
+
+        Clients wait no longer than the limit; then they are told that the outcome is unknown.
+        """
+        limit = self._deadline(self._limits.outcome_wait_s)
+        wait_s = RETRY_FIRST_S
+        while True:
+            try:
+                head = await self._store.head(append.shard)
+            except StoreUnavailable as error:
+                self._pause(error)
+            else:
+                if head.epoch != append.epoch:
+                    raise Fenced(f"stream {append.shard}: another owner has taken over")
+                return head.last_seq >= append.events[-1].seq
+            if self._clock.monotonic_ns() >= limit:
+                _fail(pending, OutcomeUnknown("the event store has not answered"))
+            await self._clock.sleep(wait_s)
+            wait_s = min(2 * wait_s, RETRY_MAX_S)
+
+    def _pause(self, error: NexusError) -> None:
+        """Refuse what waits and what comes until the store is back."""
+        if self.available:
+            log.error("event store away", error=str(error))
+        self.available = False
+        self._refuse_waiting("the event store is not available")
+
+    def _refuse_waiting(self, why: str) -> None:
+        waiting = list(self._queue)
+        self._queue.clear()
+        _fail(waiting, StoreUnavailable(why))
+
+    def _deadline(self, seconds: float) -> int:
+        return self._clock.monotonic_ns() + int(seconds * 1_000_000_000)
+
+    # ------------------------------------------------------------ recovery
+
+    async def _rebuild(self) -> None:
+        """Drop the state in memory, which the store does not have, and read it anew."""
+        self.available = False
+        wait_s = RETRY_FIRST_S
+        while not self._draining:
+            try:
+                await self._recover()
+            except StoreUnavailable:
+                await self._clock.sleep(wait_s)
+                wait_s = min(2 * wait_s, RETRY_MAX_S)
+                continue
+            self.available = True
+            log.info("event store back", streams=len(self._shards))
+            return
+
+    async def _recover(self) -> None:
+        stages: dict[str, Stage] = {}
+        for shard in self._shards:
+            state = await self._store.claim(shard)
+            stage = self._make_stage(shard)
+            self._hashes[shard] = await restore(self._store, stage)
+            check(stage.seq == state.last_seq, f"{shard}: recovered up to its head")
+            self._epochs[shard] = state.epoch
+            stages[shard] = stage
+        self.stages = stages
+        await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """Deliver what a stream hosted here had for another one and never reached it.
+
+        Where all stages live in one process their streams commit together and there is nothing;
+        after a change of placement there may be.
+        """
+        batch = _Batch()
+        for target in self._shards:
+            marks = await self._store.watermarks(target)
+            for source in self._shards:
+                if self.stages[source].seq > marks.get(source, 0):
+                    await self._deliver_missed(batch, target, source, marks.get(source, 0))
+        appends = self._appends(batch)
+        if appends:
+            await self._store.append(appends, batch.watermarks)
+            for append in appends:
+                self._hashes[append.shard] = append.events[-1].hash
+
+    async def _deliver_missed(
+        self, batch: _Batch, target: str, source: str, after_seq: int
+    ) -> None:
+        async for rows in self._store.read(source, after_seq):
+            for row in rows:
+                event = decode(row.event_type, row.payload)
+                if target not in self._router.event(event):
+                    continue
+                now_us = self._clock.now_us()
+                led_to = self.stages[target].take(event, now_us, f"{source}:{row.seq}")
+                self._follow(batch, target, led_to, now_us)
+
+
+async def restore(store: EventStore, stage: Stage, upto_seq: int | None = None) -> bytes:
+    """Bring a new stage to its stream's head (or to `upto_seq`); returns the chain's hash there.
+
+    From the newest snapshot, where there is one, and the later events, whose chain is checked.
+    """
+    linked = GENESIS
+    snapshot = await store.latest_snapshot(stage.shard)
+    if snapshot is not None and (upto_seq is None or snapshot.seq <= upto_seq):
+        stage.load(snapshot.state, snapshot.seq, snapshot.ts_us)
+        linked = snapshot.last_hash
+    async for rows in store.read(stage.shard, stage.seq, upto_seq):
+        for row in rows:
+            linked = _checked_link(linked, row)
+            stage.replay(row.seq, row.ts_us, decode(row.event_type, row.payload))
+    return linked
+
+
+def _checked_link(linked: bytes, row: StoredEvent) -> bytes:
+    found = link(linked, row.shard, row.seq, row.ts_us, row.event_type, row.cause, row.payload)
+    check(found == row.hash, f"{row.shard}: event {row.seq} does not match its hash")
+    return found
+
+
+def _fail(pending: Sequence[_Pending], error: Exception) -> None:
+    for one in pending:
+        if not one.answer.done():
+            one.answer.set_exception(error)

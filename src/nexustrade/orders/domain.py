@@ -1,0 +1,1281 @@
+"""The orders stage: order lifecycle, accounts and reservations of one partition of the accounts.
+
+It promises that no order reaches matching before its worst case is reserved, that what an order
+holds is released exactly when it ends, and that cash and shares are conserved: what one side of a
+trade pays the other receives, and every fee is on the house's account.
+"""
+
+from collections import deque
+from typing import Any, Final
+
+import msgspec
+
+from nexustrade.core.codec import Message
+from nexustrade.core.errors import InvariantError, check
+from nexustrade.core.money import (
+    PRICE_ONE,
+    QTY_ONE,
+    divide_up,
+    fee,
+    notional,
+    price_text,
+    qty_text,
+    usd_text,
+)
+from nexustrade.core.terms import (
+    BUY,
+    CANCELED,
+    CASH,
+    DAY,
+    EXPIRED,
+    FILLED,
+    FOK,
+    GTC,
+    GTD,
+    IOC,
+    LIMIT,
+    MAKER,
+    MARGIN,
+    MARKET,
+    NEW,
+    PARTIALLY_FILLED,
+    PENDING_CANCEL,
+    PENDING_REPLACE,
+    REPLACED,
+    SELL,
+    STP_BOTH,
+    STP_DECREMENT,
+    STP_NEWEST,
+    STP_OLDEST,
+    TAKER,
+)
+from nexustrade.kernel.stage import Stage
+from nexustrade.matching.messages import (
+    END_OF_DAY,
+    EXPIRE_TIME,
+    Amended,
+    Decremented,
+    DefineInstrument,
+    InstrumentDefined,
+    Marked,
+    Refused,
+    Removed,
+    SessionClosed,
+    Traded,
+)
+from nexustrade.orders import messages as m
+from nexustrade.orders import risk
+from nexustrade.orders.messages import (
+    AccountBlocked,
+    AccountConfigured,
+    AccountOpened,
+    AdjustCash,
+    AdjustPosition,
+    BlockAccount,
+    BlockVenue,
+    CancelAllOrders,
+    CancelOrder,
+    CancelRejected,
+    CancelRequested,
+    CashAdjusted,
+    CommandRejected,
+    ConfigureAccount,
+    DayClosed,
+    InstrumentRestricted,
+    OpenAccount,
+    OrderAccepted,
+    OrderCanceled,
+    OrderDecremented,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+    PositionAdjusted,
+    PriceMarked,
+    ReplaceOrder,
+    ReplaceRejected,
+    ReplaceRequested,
+    RestrictInstrument,
+    SubmitOrder,
+    VenueBlocked,
+)
+from nexustrade.orders.state import Account, Instrument, Order, Position, order_from
+
+CLOSED_KEEP_US: Final = 600 * 1_000_000
+"""How long a closed order stays in memory, for queries and for duplicates of its client id."""
+
+_UNITS_PER_CENT: Final = 10_000_000_000
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+_decode: Final = msgspec.json.Decoder().decode
+_STP_MODES: Final = (STP_NEWEST, STP_OLDEST, STP_BOTH, STP_DECREMENT)
+_INSTRUMENT_STATES: Final = ("ACTIVE", "HALTED", "RESTRICTED")
+
+
+class Assessment:
+    """What an order needs and holds if it is accepted, or why it is rejected (`reason`)."""
+
+    def __init__(self) -> None:
+        self.reason: str = ""
+        self.text: str = ""
+        self.facts: dict[str, str] = {}
+        self.collar_px: int = 0
+        self.order_qty: int = 0
+        self.reserved: int = 0
+        self.reserved_qty: int = 0
+        self.cover_qty: int = 0
+        self.step: int = 1
+        self.free: int = 0
+
+    def refuse(self, reason: str, text: str) -> "Assessment":
+        """Turn it into a rejection."""
+        self.reason = reason
+        self.text = text
+        return self
+
+
+class OrdersStage(Stage):
+    """State of one partition of accounts. See the module's promise and `verify`."""
+
+    def __init__(self, shard: str, closed_keep_us: int = CLOSED_KEEP_US) -> None:
+        super().__init__(shard)
+        self.closed_keep_us: int = closed_keep_us
+        self.accounts: dict[str, Account] = {}
+        self.instruments: dict[str, Instrument] = {}
+        self.definitions: dict[str, InstrumentDefined] = {}
+        self.orders: dict[str, Order] = {}
+        self.closed: deque[Order] = deque()
+        self.blocked: bool = False
+        self.house_fees: int = 0
+        # Cash that came from or went to outside, so that conservation can be checked.
+        self.paid_in: int = 0
+
+    # ------------------------------------------------------------ decide
+
+    def decide(self, message: Message) -> None:
+        kind = type(message)
+        if kind is SubmitOrder:
+            assert isinstance(message, SubmitOrder)
+            self._submit(message)
+        elif kind is Traded:
+            assert isinstance(message, Traded)
+            self._traded(message)
+        elif kind is CancelOrder:
+            assert isinstance(message, CancelOrder)
+            self._cancel(message)
+        elif kind is Removed:
+            assert isinstance(message, Removed)
+            self._removed(message)
+        elif kind is ReplaceOrder:
+            assert isinstance(message, ReplaceOrder)
+            self._replace(message)
+        elif kind is Amended:
+            assert isinstance(message, Amended)
+            if message.account_id in self.accounts:
+                self.emit(
+                    OrderReplaced(message.account_id, message.order_id, message.orig_order_id)
+                )
+        elif kind is Refused:
+            assert isinstance(message, Refused)
+            self._refused(message)
+        elif kind is Marked:
+            assert isinstance(message, Marked)
+            instrument = self.instruments.get(message.symbol)
+            if instrument is not None and instrument.last_px != message.last_px:
+                self.emit(PriceMarked(message.symbol, message.last_px))
+        elif kind is Decremented:
+            assert isinstance(message, Decremented)
+            if message.account_id in self.accounts:
+                self.emit(OrderDecremented(message.account_id, message.order_id, message.by_qty))
+        else:
+            self._decide_rare(message)
+
+    def _decide_rare(self, message: Message) -> None:
+        if isinstance(message, CancelAllOrders):
+            self._cancel_all(message)
+        elif isinstance(message, SessionClosed):
+            self.emit(DayClosed(message.session_date))
+        elif isinstance(message, DefineInstrument):
+            self._define(message)
+        elif isinstance(message, OpenAccount):
+            self._open_account(message)
+        elif isinstance(message, ConfigureAccount):
+            self._configure(message)
+        elif isinstance(message, AdjustCash):
+            self._adjust_cash(message)
+        elif isinstance(message, AdjustPosition):
+            self._adjust_position(message)
+        elif isinstance(message, BlockAccount):
+            self._block_account(message)
+        elif isinstance(message, BlockVenue):
+            self.emit(VenueBlocked(message.blocked, message.reason))
+        elif isinstance(message, RestrictInstrument):
+            self._restrict(message)
+
+    # -- new orders
+
+    def _submit(self, c: SubmitOrder) -> None:
+        a = self.assess(c)
+        if a.reason:
+            self.emit(
+                OrderRejected(
+                    c.account_id,
+                    c.order_id,
+                    c.cl_ord_id,
+                    c.symbol,
+                    c.side,
+                    c.ord_type,
+                    a.reason,
+                    a.text,
+                    c.order_qty,
+                    c.limit_px,
+                    a.facts,
+                )
+            )
+            return
+        self.emit(
+            OrderAccepted(
+                c.account_id,
+                c.order_id,
+                c.cl_ord_id,
+                c.symbol,
+                c.side,
+                c.ord_type,
+                c.time_in_force,
+                a.order_qty,
+                c.notional,
+                c.limit_px,
+                a.collar_px,
+                c.expire_us,
+                c.post_only,
+                c.extended_hours,
+                c.position_intent,
+                self.accounts[c.account_id].stp,
+                a.step,
+                a.reserved,
+                a.reserved_qty,
+                a.cover_qty,
+            )
+        )
+
+    def assess(self, c: SubmitOrder) -> Assessment:
+        """All checks of a new order and what it would hold; changes nothing."""
+        a = Assessment()
+        account = self.accounts.get(c.account_id)
+        if account is None:
+            return a.refuse(m.UNKNOWN_ACCOUNT, f"account {c.account_id} is not known")
+        known = account.cl_ord_ids.get(c.cl_ord_id) or c.known_order_id
+        if known:
+            a.facts = {"existing_order_id": known}
+            return a.refuse(m.DUPLICATE_CL_ORD_ID, "client_order_id must be unique")
+        instrument = self.instruments.get(c.symbol)
+        if instrument is None:
+            return a.refuse(m.UNKNOWN_SYMBOL, f"asset not found for {c.symbol}")
+        self._check_permission(a, account, instrument, c.side)
+        if not a.reason:
+            self._check_terms(a, c, instrument)
+        if not a.reason:
+            self._check_size(a, c, account, instrument)
+        if not a.reason and len(account.open) >= account.open_orders_max:
+            a.facts = {"open_orders_max": str(account.open_orders_max)}
+            a.refuse(m.OPEN_ORDERS_MAX, f"at most {account.open_orders_max} orders may be open")
+        if not a.reason:
+            if c.side == BUY:
+                self._assess_buy(a, c, account, instrument)
+            else:
+                self._assess_sell(a, c, account, instrument)
+        return a
+
+    def _check_permission(
+        self, a: Assessment, account: Account, instrument: Instrument, side: str
+    ) -> None:
+        if self.blocked:
+            a.refuse(m.VENUE_BLOCKED, "new orders are not accepted: the venue is blocked")
+        elif account.blocked:
+            a.refuse(m.ACCOUNT_BLOCKED, "new orders are rejected: the account is blocked")
+        elif account.suspend_trade:
+            a.refuse(m.SUSPENDED_BY_USER, "new orders are rejected by user request")
+        elif instrument.state == "HALTED":
+            a.refuse(m.NOT_TRADABLE, f'asset "{instrument.symbol}" is not tradable')
+        elif instrument.state == "RESTRICTED":
+            position = account.positions.get(instrument.symbol)
+            qty = position.qty if position is not None else 0
+            if not (qty < 0 if side == BUY else qty > 0):
+                a.refuse(m.NOT_TRADABLE, f'asset "{instrument.symbol}" is not tradable')
+
+    def _check_terms(self, a: Assessment, c: SubmitOrder, instrument: Instrument) -> None:
+        tif = c.time_in_force
+        if c.side != BUY and c.side != SELL:
+            a.refuse(m.INVALID_ORDER, f"invalid side {c.side}. side is BUY or SELL")
+        elif tif not in (DAY, GTC, IOC, FOK, GTD):
+            a.refuse(m.INVALID_ORDER, f"invalid time_in_force {tif}")
+        elif tif == GTD and c.expire_us <= self._now_us:
+            a.refuse(m.INVALID_ORDER, "expires_at must be in the future for a gtd order")
+        elif tif != GTD and c.expire_us:
+            a.refuse(m.INVALID_ORDER, "expires_at is only for gtd orders")
+        elif c.ord_type == LIMIT:
+            if c.limit_px <= 0:
+                a.refuse(m.INVALID_ORDER, "limit orders require limit_price")
+            elif c.notional:
+                a.refuse(m.INVALID_ORDER, "notional is only for market orders")
+            elif c.order_qty <= 0:
+                a.refuse(m.INVALID_ORDER, "qty or notional is required")
+            elif c.post_only and (tif == IOC or tif == FOK):
+                a.refuse(m.INVALID_ORDER, "post_only orders must be day, gtc or gtd")
+            else:
+                self._check_tick(a, c.limit_px, instrument)
+        elif c.ord_type == MARKET:
+            if c.limit_px:
+                a.refuse(m.INVALID_ORDER, "market orders must not have limit_price")
+            elif c.post_only:
+                a.refuse(m.INVALID_ORDER, "post_only is only for limit orders")
+            elif (c.order_qty > 0) == (c.notional > 0):
+                a.refuse(m.INVALID_ORDER, "either qty or notional is required, not both")
+            elif c.notional and tif == FOK:
+                a.refuse(m.INVALID_ORDER, "notional orders must not be fok")
+            elif instrument.last_px <= 0:
+                a.refuse(
+                    m.NO_REFERENCE_PRICE,
+                    f"market orders in {c.symbol} need a price that it has traded at",
+                )
+            else:
+                a.collar_px = risk.collar(instrument, c.side)
+        else:
+            a.refuse(m.INVALID_ORDER, f"invalid type {c.ord_type}")
+
+    def _check_tick(self, a: Assessment, price: int, instrument: Instrument) -> None:
+        if price % risk.tick_at(instrument, price):
+            if instrument.tick_size == 100 or price < PRICE_ONE:
+                rule = "sub-penny increment does not fulfill minimum pricing criteria"
+            else:
+                rule = f"the tick size is {price_text(instrument.tick_size)}"
+            a.refuse(m.TICK_SIZE, f"invalid limit_price {price_text(price)}. {rule}")
+
+    def _check_size(
+        self, a: Assessment, c: SubmitOrder, account: Account, instrument: Instrument
+    ) -> None:
+        fractions = instrument.fractionable and account.fractional_trading
+        qty = c.order_qty
+        if c.notional:
+            if not fractions:
+                a.refuse(m.NOT_FRACTIONABLE, f'asset "{c.symbol}" is not fractionable')
+        elif not fractions and qty % QTY_ONE:
+            a.refuse(m.NOT_FRACTIONABLE, f'asset "{c.symbol}" is not fractionable')
+        elif qty % instrument.lot_size and not (fractions and instrument.lot_size == QTY_ONE):
+            lot = qty_text(instrument.lot_size)
+            a.refuse(m.LOT_SIZE, f"invalid qty {qty_text(qty)}. the lot size is {lot}")
+        if a.reason:
+            return
+        if instrument.order_qty_max and qty > instrument.order_qty_max:
+            most = qty_text(instrument.order_qty_max)
+            a.refuse(m.ORDER_QTY_MAX, f"invalid qty {qty_text(qty)}. at most {most} per order")
+        price = c.limit_px if c.limit_px else a.collar_px
+        worth = c.notional if c.notional else notional(price, qty)
+        if instrument.order_notional_max and worth > instrument.order_notional_max:
+            most = usd_text(instrument.order_notional_max)
+            a.refuse(
+                m.ORDER_NOTIONAL_MAX,
+                f"invalid order value {usd_text(worth)}. at most {most} per order",
+            )
+
+    def _assess_buy(
+        self, a: Assessment, c: SubmitOrder, account: Account, instrument: Instrument
+    ) -> None:
+        a.order_qty = c.order_qty
+        position = account.positions.get(c.symbol)
+        if position is not None and position.qty < 0:
+            if c.notional:
+                a.refuse(m.INVALID_ORDER, "notional orders cannot close a short position")
+                return
+            if c.order_qty > position.available():
+                self._lack_shares(a, c.symbol, c.order_qty, position)
+                return
+            a.cover_qty = c.order_qty
+        self._reserve(a, c, account, instrument)
+
+    def _assess_sell(
+        self, a: Assessment, c: SubmitOrder, account: Account, instrument: Instrument
+    ) -> None:
+        position = account.positions.get(c.symbol)
+        a.order_qty = c.order_qty
+        if position is not None and position.qty > 0:
+            self._assess_close(a, c, position, instrument)
+        elif account.account_type != MARGIN or not account.shorting or account.no_shorting:
+            self._lack_shares(a, c.symbol, self._shares_wanted(c, instrument), position)
+        elif not instrument.shortable:
+            a.refuse(m.NOT_SHORTABLE, f'asset "{c.symbol}" cannot be sold short')
+        elif c.notional or c.order_qty % QTY_ONE:
+            a.refuse(m.NOT_SHORTABLE, "fractional orders cannot be sold short")
+        else:
+            self._reserve(a, c, account, instrument)
+
+    def _shares_wanted(self, c: SubmitOrder, instrument: Instrument) -> int:
+        if c.notional:
+            return divide_up(c.notional * _UNITS_PER_CENT, instrument.last_px)
+        return c.order_qty
+
+    def _assess_close(
+        self, a: Assessment, c: SubmitOrder, position: Position, instrument: Instrument
+    ) -> None:
+        wanted = self._shares_wanted(c, instrument)
+        available = position.available()
+        if wanted > available:
+            self._lack_shares(a, c.symbol, wanted, position)
+            return
+        if c.notional:
+            # At the collar it takes more shares than at the last price, but never more than there
+            # are: the cap keeps what is sold within what is held.
+            most = divide_up(c.notional * _UNITS_PER_CENT, a.collar_px)
+            a.order_qty = most if most < available else available
+        a.reserved_qty = a.order_qty
+
+    def _lack_shares(
+        self, a: Assessment, symbol: str, wanted: int, position: Position | None
+    ) -> None:
+        available = position.available() if position is not None else 0
+        existing = position.qty if position is not None else 0
+        size = existing if existing > 0 else -existing
+        a.facts = {
+            "requested": qty_text(wanted),
+            "available": qty_text(available),
+            "existing_qty": qty_text(existing),
+            "held_for_orders": qty_text(size - available),
+            "symbol": symbol,
+        }
+        a.refuse(
+            m.INSUFFICIENT_QTY,
+            "insufficient qty available for order"
+            f" (requested: {qty_text(wanted)}, available: {qty_text(available)})",
+        )
+
+    def _reserve(
+        self, a: Assessment, c: SubmitOrder, account: Account, instrument: Instrument
+    ) -> None:
+        order = Order(c.account_id, c.order_id, c.cl_ord_id, c.symbol)
+        order.side = c.side
+        order.order_qty = a.order_qty
+        order.leaves_qty = a.order_qty
+        order.notional = c.notional
+        order.closes = a.cover_qty > 0
+        self._set_hold(order, account, instrument, c.limit_px, a.collar_px)
+        a.reserved = risk.hold(order)
+        a.free = risk.excess(account, self.instruments)
+        if a.reserved > a.free and a.reserved > 0:
+            self._lack_funds(a, account, a.free, a.reserved)
+
+    def _lack_funds(self, a: Assessment, account: Account, free: int, needed: int) -> None:
+        a.facts = {
+            "buying_power": usd_text(risk.buying_power(account, free)),
+            "cost_basis": usd_text(risk.buying_power(account, needed)),
+        }
+        a.refuse(m.INSUFFICIENT_BUYING_POWER, "insufficient buying power")
+
+    def _set_hold(
+        self, order: Order, account: Account, instrument: Instrument, limit_px: int, collar_px: int
+    ) -> None:
+        """Fix the worst price and the rates that the order's reservation is computed with."""
+        order.fee_ppm = max(account.maker_fee_ppm, account.taker_fee_ppm)
+        if order.side == BUY:
+            order.hold_px = limit_px if limit_px else collar_px
+            order.hold_ppm = risk.hold_ppm(account, instrument, BUY)
+        elif order.closes:
+            order.hold_ppm = 0
+        else:
+            # A short is valued at the market: what it may cost is not bounded by its own limit.
+            ceiling = risk.collar(instrument, BUY)
+            order.hold_px = limit_px if limit_px > ceiling else ceiling
+            order.hold_ppm = risk.hold_ppm(account, instrument, SELL)
+
+    # -- cancel and replace
+
+    def _cancel(self, c: CancelOrder) -> None:
+        order = self.orders.get(c.order_id)
+        if order is None or order.account_id != c.account_id:
+            self.emit(CancelRejected(c.account_id, c.order_id, m.UNKNOWN_ORDER))
+        elif order.closed_us:
+            self.emit(CancelRejected(c.account_id, c.order_id, m.ORDER_CLOSED, order.ord_status))
+        elif order.ord_status == PENDING_CANCEL or order.replacement is not None:
+            self.emit(CancelRejected(c.account_id, c.order_id, m.ORDER_PENDING, order.ord_status))
+        else:
+            self.emit(CancelRequested(c.account_id, c.order_id, order.symbol))
+
+    def _cancel_all(self, c: CancelAllOrders) -> None:
+        account = self.accounts.get(c.account_id)
+        if account is None:
+            self.emit(
+                CommandRejected(c.account_id, "CancelAllOrders", m.UNKNOWN_ACCOUNT, "no account")
+            )
+            return
+        self._cancel_open(account, c.symbol, c.side)
+
+    def _cancel_open(self, account: Account, symbol: str, side: str) -> None:
+        for order in list(account.open.values()):
+            if symbol and order.symbol != symbol:
+                continue
+            if side and order.side != side:
+                continue
+            if order.ord_status != PENDING_CANCEL and order.replacement is None:
+                self.emit(CancelRequested(account.account_id, order.order_id, order.symbol))
+
+    def _replace(self, c: ReplaceOrder) -> None:
+        order = self.orders.get(c.orig_order_id)
+        if order is None or order.account_id != c.account_id:
+            self._reject_replace(c, m.UNKNOWN_ORDER, f"order not found for {c.orig_order_id}", "")
+            return
+        if order.closed_us:
+            self._reject_replace(c, m.ORDER_CLOSED, "", order.ord_status)
+            return
+        if order.ord_status == PENDING_CANCEL or order.replacement is not None:
+            self._reject_replace(c, m.ORDER_PENDING, "", order.ord_status)
+            return
+        a = self._assess_replace(c, order)
+        if a.reason:
+            self._reject_replace(c, a.reason, a.text, "", a.facts)
+            return
+        self.emit(
+            ReplaceRequested(
+                c.account_id,
+                c.order_id,
+                c.orig_order_id,
+                c.cl_ord_id,
+                order.symbol,
+                c.order_qty if c.order_qty else order.order_qty,
+                c.limit_px if c.limit_px else order.limit_px,
+                c.time_in_force if c.time_in_force else order.time_in_force,
+                self._expire_us(c, order),
+                a.reserved,
+                a.reserved_qty,
+                a.cover_qty,
+            )
+        )
+
+    def _reject_replace(
+        self,
+        c: ReplaceOrder,
+        reason: str,
+        text: str,
+        ord_status: str,
+        facts: dict[str, str] | None = None,
+    ) -> None:
+        self.emit(
+            ReplaceRejected(
+                c.account_id,
+                c.order_id,
+                c.orig_order_id,
+                reason,
+                text,
+                ord_status,
+                facts if facts is not None else {},
+            )
+        )
+
+    def _expire_us(self, c: ReplaceOrder, order: Order) -> int:
+        tif = c.time_in_force if c.time_in_force else order.time_in_force
+        if tif != GTD:
+            return 0
+        return c.expire_us if c.expire_us else order.expire_us
+
+    def _assess_replace(self, c: ReplaceOrder, order: Order) -> Assessment:
+        a = Assessment()
+        account = self.accounts[order.account_id]
+        instrument = self.instruments[order.symbol]
+        known = account.cl_ord_ids.get(c.cl_ord_id) or c.known_order_id
+        if known:
+            a.facts = {"existing_order_id": known}
+            return a.refuse(m.DUPLICATE_CL_ORD_ID, "client_order_id must be unique")
+        self._check_permission(a, account, instrument, order.side)
+        if not a.reason:
+            self._check_new_terms(a, c, order, account, instrument)
+        return a
+
+    def _check_new_terms(
+        self,
+        a: Assessment,
+        c: ReplaceOrder,
+        order: Order,
+        account: Account,
+        instrument: Instrument,
+    ) -> None:
+        tif = c.time_in_force if c.time_in_force else order.time_in_force
+        total = c.order_qty if c.order_qty else order.order_qty
+        price = c.limit_px if c.limit_px else order.limit_px
+        if order.notional or order.ord_type != LIMIT:
+            a.refuse(m.INVALID_ORDER, "only limit orders can be replaced")
+        elif tif not in (DAY, GTC, GTD):
+            a.refuse(m.INVALID_ORDER, "time_in_force of a replace is day, gtc or gtd")
+        elif tif == GTD and self._expire_us(c, order) <= self._now_us:
+            a.refuse(m.INVALID_ORDER, "expires_at must be in the future for a gtd order")
+        elif price != order.limit_px:
+            self._check_tick(a, price, instrument)
+        if not a.reason and total != order.order_qty:
+            probe = SubmitOrder(
+                c.account_id, "", "", order.symbol, order.side, LIMIT, tif, total, 0, price
+            )
+            self._check_size(a, probe, account, instrument)
+        if not a.reason:
+            self._reserve_replace(a, order, account, instrument, total, price)
+
+    def _reserve_replace(
+        self,
+        a: Assessment,
+        order: Order,
+        account: Account,
+        instrument: Instrument,
+        total: int,
+        price: int,
+    ) -> None:
+        """What the order would hold with its new terms; only what is more must be free."""
+        new = self._successor(order, order.order_id, "", total, price)
+        position = account.positions.get(order.symbol)
+        more = new.leaves_qty - order.leaves_qty
+        if position is not None and more > 0:
+            closes = position.qty < 0 if order.side == BUY else position.qty > 0
+            if closes and more > position.available():
+                self._lack_shares(a, order.symbol, more, position)
+                return
+        self._set_hold(new, account, instrument, price, 0)
+        a.reserved = risk.hold(new)
+        if order.closes and order.side == BUY:
+            a.cover_qty = new.leaves_qty
+        elif order.closes:
+            a.reserved_qty = new.leaves_qty
+        more_cents = a.reserved - order.reserved
+        if more_cents > 0:
+            free = risk.excess(account, self.instruments)
+            if more_cents > free:
+                self._lack_funds(a, account, free, more_cents)
+
+    def _successor(
+        self, order: Order, order_id: str, cl_ord_id: str, total: int, price: int
+    ) -> Order:
+        """The order that takes another's place: same account, symbol and side, its fills so far."""
+        new = Order(order.account_id, order_id, cl_ord_id, order.symbol)
+        new.side = order.side
+        new.ord_type = order.ord_type
+        new.time_in_force = order.time_in_force
+        new.expire_us = order.expire_us
+        new.post_only = order.post_only
+        new.extended_hours = order.extended_hours
+        new.position_intent = order.position_intent
+        new.order_qty = total
+        new.limit_px = price
+        new.cum_qty = order.cum_qty
+        new.cost_e12 = order.cost_e12
+        new.filled_us = order.filled_us
+        new.leaves_qty = self._left(new)
+        new.closes = order.closes
+        new.hold_px = order.hold_px
+        new.hold_ppm = order.hold_ppm
+        new.fee_ppm = order.fee_ppm
+        return new
+
+    def _left(self, order: Order) -> int:
+        """What is open of an order by its total, which is never below what is filled."""
+        if order.order_qty < order.cum_qty:
+            order.order_qty = order.cum_qty
+        return order.order_qty - order.cum_qty
+
+    # -- executions
+
+    def _traded(self, t: Traded) -> None:
+        cents = notional(t.last_px, t.last_qty)
+        account = self.accounts.get(t.maker_account_id)
+        if account is not None:
+            self.emit(
+                OrderFilled(
+                    t.maker_account_id,
+                    t.maker_order_id,
+                    t.symbol,
+                    SELL if t.taker_side == BUY else BUY,
+                    t.last_px,
+                    t.last_qty,
+                    cents,
+                    fee(cents, account.maker_fee_ppm),
+                    MAKER,
+                    t.trade_id,
+                    t.maker_leaves_qty == 0,
+                )
+            )
+        account = self.accounts.get(t.taker_account_id)
+        if account is not None:
+            self.emit(
+                OrderFilled(
+                    t.taker_account_id,
+                    t.taker_order_id,
+                    t.symbol,
+                    t.taker_side,
+                    t.last_px,
+                    t.last_qty,
+                    cents,
+                    fee(cents, account.taker_fee_ppm),
+                    TAKER,
+                    t.trade_id,
+                    t.taker_done,
+                )
+            )
+
+    def _removed(self, r: Removed) -> None:
+        if r.account_id not in self.accounts:
+            return
+        order = self.orders.get(r.order_id)
+        if order is None or order.closed_us:
+            raise InvariantError(f"removed order {r.order_id} is open")
+        if r.reason == END_OF_DAY or r.reason == EXPIRE_TIME:
+            self.emit(OrderExpired(r.account_id, r.order_id, r.leaves_qty, r.reason))
+        else:
+            self.emit(OrderCanceled(r.account_id, r.order_id, r.leaves_qty, r.reason))
+
+    def _refused(self, r: Refused) -> None:
+        account = self.accounts.get(r.account_id)
+        if account is None:
+            return
+        if r.orig_order_id:
+            self.emit(ReplaceRejected(r.account_id, r.order_id, r.orig_order_id, r.reason))
+        else:
+            self.emit(CancelRejected(r.account_id, r.order_id, r.reason))
+
+    # -- accounts and operators
+
+    def _define(self, c: DefineInstrument) -> None:
+        event = InstrumentDefined(*msgspec.structs.astuple(c))
+        if self.definitions.get(c.symbol) != event:
+            self.emit(event)
+
+    def _reject_command(self, account_id: str, command: str, reason: str, text: str) -> None:
+        self.emit(CommandRejected(account_id, command, reason, text))
+
+    def _open_account(self, c: OpenAccount) -> None:
+        if c.account_id in self.accounts:
+            self._reject_command(
+                c.account_id, "OpenAccount", m.ACCOUNT_EXISTS, f"account {c.account_id} exists"
+            )
+        elif c.account_type not in (CASH, MARGIN) or c.stp not in _STP_MODES:
+            self._reject_command(
+                c.account_id, "OpenAccount", m.INVALID_ORDER, "account_type or stp is not known"
+            )
+        elif c.cash < 0:
+            self._reject_command(
+                c.account_id, "OpenAccount", m.INSUFFICIENT_CASH, "opening cash is not negative"
+            )
+        else:
+            self.emit(AccountOpened(*msgspec.structs.astuple(c)))
+
+    def _configure(self, c: ConfigureAccount) -> None:
+        if c.account_id not in self.accounts:
+            self._reject_command(c.account_id, "ConfigureAccount", m.UNKNOWN_ACCOUNT, "no account")
+        elif c.stp and c.stp not in _STP_MODES:
+            self._reject_command(
+                c.account_id, "ConfigureAccount", m.INVALID_ORDER, "stp is not known"
+            )
+        else:
+            self.emit(AccountConfigured(*msgspec.structs.astuple(c)))
+
+    def _adjust_cash(self, c: AdjustCash) -> None:
+        account = self.accounts.get(c.account_id)
+        if account is None:
+            self._reject_command(c.account_id, "AdjustCash", m.UNKNOWN_ACCOUNT, "no account")
+        elif c.amount < 0 and -c.amount > self.withdrawable(account):
+            self._reject_command(
+                c.account_id,
+                "AdjustCash",
+                m.INSUFFICIENT_CASH,
+                f"withdrawable is {usd_text(self.withdrawable(account))}",
+            )
+        else:
+            self.emit(CashAdjusted(c.account_id, c.amount, c.description))
+
+    def withdrawable(self, account: Account) -> int:
+        """Cents that may leave the account: free of reservations, margin and short proceeds."""
+        free = risk.excess(account, self.instruments)
+        own = account.cash - account.reserved
+        for position in account.positions.values():
+            if position.qty < 0:
+                own += notional(self.instruments[position.symbol].last_px, position.qty)
+        least = free if free < own else own
+        return least if least > 0 else 0
+
+    def _adjust_position(self, c: AdjustPosition) -> None:
+        account = self.accounts.get(c.account_id)
+        if account is None:
+            self._reject_command(c.account_id, "AdjustPosition", m.UNKNOWN_ACCOUNT, "no account")
+            return
+        if c.symbol not in self.instruments:
+            self._reject_command(c.account_id, "AdjustPosition", m.UNKNOWN_SYMBOL, "no instrument")
+            return
+        position = account.positions.get(c.symbol)
+        free = position.available() if position is not None else 0
+        if c.qty == 0 or free + c.qty < 0 or (position is not None and position.qty < 0):
+            self._reject_command(
+                c.account_id, "AdjustPosition", m.INSUFFICIENT_QTY, "not enough free shares"
+            )
+            return
+        self.emit(PositionAdjusted(c.account_id, c.symbol, c.qty, c.price, c.description))
+
+    def _block_account(self, c: BlockAccount) -> None:
+        account = self.accounts.get(c.account_id)
+        if account is None:
+            self._reject_command(c.account_id, "BlockAccount", m.UNKNOWN_ACCOUNT, "no account")
+            return
+        self.emit(AccountBlocked(c.account_id, c.blocked, c.reason))
+        if c.blocked:
+            self._cancel_open(account, "", "")
+
+    def _restrict(self, c: RestrictInstrument) -> None:
+        if c.symbol not in self.instruments:
+            self._reject_command("", "RestrictInstrument", m.UNKNOWN_SYMBOL, "no instrument")
+        elif c.state not in _INSTRUMENT_STATES:
+            self._reject_command(
+                "", "RestrictInstrument", m.INVALID_ORDER, "state: ACTIVE, HALTED or RESTRICTED"
+            )
+        else:
+            self.emit(InstrumentRestricted(c.symbol, c.state, c.reason))
+
+    # ------------------------------------------------------------ apply
+
+    def apply(self, event: Message, ts_us: int) -> None:
+        kind = type(event)
+        if kind is OrderAccepted:
+            assert isinstance(event, OrderAccepted)
+            self._apply_accepted(event, ts_us)
+        elif kind is OrderFilled:
+            assert isinstance(event, OrderFilled)
+            self._apply_filled(event, ts_us)
+        elif kind is CancelRequested:
+            assert isinstance(event, CancelRequested)
+            order = self.orders[event.order_id]
+            order.ord_status = PENDING_CANCEL
+            order.updated_us = ts_us
+        elif kind is OrderCanceled:
+            assert isinstance(event, OrderCanceled)
+            self._apply_closed(event.order_id, CANCELED, event.reason, ts_us)
+        elif kind is PriceMarked:
+            assert isinstance(event, PriceMarked)
+            self.instruments[event.symbol].last_px = event.last_px
+        elif kind is OrderExpired:
+            assert isinstance(event, OrderExpired)
+            self._apply_closed(event.order_id, EXPIRED, event.reason, ts_us)
+        elif kind is ReplaceRequested:
+            assert isinstance(event, ReplaceRequested)
+            self._apply_replace_requested(event, ts_us)
+        elif kind is OrderReplaced:
+            assert isinstance(event, OrderReplaced)
+            self._apply_replaced(event, ts_us)
+        elif kind is not OrderRejected:
+            self._apply_rare(event, ts_us)
+        while self.closed and self.closed[0].closed_us + self.closed_keep_us < ts_us:
+            self._forget(self.closed.popleft())
+
+    def _apply_rare(self, event: Message, ts_us: int) -> None:
+        if isinstance(event, CancelRejected):
+            self._apply_cancel_rejected(event, ts_us)
+        elif isinstance(event, ReplaceRejected):
+            self._apply_replace_rejected(event, ts_us)
+        elif isinstance(event, OrderDecremented):
+            self._apply_decremented(event, ts_us)
+        elif isinstance(event, AccountOpened):
+            self._apply_opened(event, ts_us)
+        elif isinstance(event, AccountConfigured):
+            self._apply_configured(event)
+        elif isinstance(event, CashAdjusted):
+            self.accounts[event.account_id].cash += event.amount
+            self.paid_in += event.amount
+        elif isinstance(event, PositionAdjusted):
+            account = self.accounts[event.account_id]
+            account.position(event.symbol).trade(event.qty, event.price)
+            account.forget_if_empty(event.symbol)
+        elif isinstance(event, AccountBlocked):
+            self.accounts[event.account_id].blocked = event.blocked
+        elif isinstance(event, VenueBlocked):
+            self.blocked = event.blocked
+        elif isinstance(event, InstrumentDefined):
+            self._apply_defined(event)
+        elif isinstance(event, InstrumentRestricted):
+            self.instruments[event.symbol].state = event.state
+        elif isinstance(event, DayClosed):
+            self._apply_day_closed()
+
+    def _apply_accepted(self, e: OrderAccepted, ts_us: int) -> None:
+        account = self.accounts[e.account_id]
+        order = Order(e.account_id, e.order_id, e.cl_ord_id, e.symbol)
+        order.side = e.side
+        order.ord_type = e.ord_type
+        order.time_in_force = e.time_in_force
+        order.order_qty = e.order_qty
+        order.leaves_qty = e.order_qty
+        order.notional = e.notional
+        order.limit_px = e.limit_px
+        order.expire_us = e.expire_us
+        order.post_only = e.post_only
+        order.extended_hours = e.extended_hours
+        order.position_intent = e.position_intent
+        order.reserved = e.reserved
+        order.closes = e.reserved_qty > 0 or e.cover_qty > 0
+        order.submitted_us = ts_us
+        order.updated_us = ts_us
+        self._set_hold(order, account, self.instruments[e.symbol], e.limit_px, e.collar_px)
+        account.reserved += e.reserved
+        account.position(e.symbol).count(order, 1)
+        self._open(account, order)
+
+    def _open(self, account: Account, order: Order) -> None:
+        account.open[order.order_id] = order
+        account.cl_ord_ids[order.cl_ord_id] = order.order_id
+        self.orders[order.order_id] = order
+
+    def _apply_filled(self, e: OrderFilled, ts_us: int) -> None:
+        order = self.orders[e.order_id]
+        account = self.accounts[e.account_id]
+        position = account.position(e.symbol)
+        qty = e.last_qty
+        position.count(order, -1)
+        order.cum_qty += qty
+        order.cost_e12 += e.last_px * qty
+        order.spent += e.notional
+        order.filled_us = ts_us
+        order.updated_us = ts_us
+        if order.order_qty:
+            order.leaves_qty -= qty
+            check(order.leaves_qty >= 0, "an order fills no more than its quantity")
+        position.count(order, 1)
+        if e.side == BUY:
+            account.cash -= e.notional + e.fee
+            position.trade(qty, e.last_px)
+        else:
+            account.cash += e.notional - e.fee
+            position.trade(-qty, e.last_px)
+        account.fees_paid += e.fee
+        self.house_fees += e.fee
+        if e.done or (order.order_qty and order.leaves_qty == 0 and not order.notional):
+            self._close(account, order, FILLED, "", ts_us)
+        else:
+            if order.ord_status == NEW:
+                order.ord_status = PARTIALLY_FILLED
+            self._rehold(account, order)
+        account.forget_if_empty(e.symbol)
+
+    def _rehold(self, account: Account, order: Order) -> None:
+        """Hold what the order needs now and release the rest."""
+        needed = risk.hold(order)
+        check(needed <= order.reserved, "a reservation only falls as an order fills")
+        account.reserved -= order.reserved - needed
+        order.reserved = needed
+
+    def _apply_closed(self, order_id: str, status: str, reason: str, ts_us: int) -> None:
+        order = self.orders[order_id]
+        account = self.accounts[order.account_id]
+        self._close(account, order, status, reason, ts_us)
+        account.forget_if_empty(order.symbol)
+
+    def _close(self, account: Account, order: Order, status: str, reason: str, ts_us: int) -> None:
+        self._drop_extra(account, order)
+        account.reserved -= order.reserved
+        order.reserved = 0
+        account.positions[order.symbol].count(order, -1)
+        order.leaves_qty = 0
+        order.ord_status = status
+        order.close_reason = reason
+        order.closed_us = ts_us
+        order.updated_us = ts_us
+        del account.open[order.order_id]
+        self.closed.append(order)
+
+    def _forget(self, order: Order) -> None:
+        del self.orders[order.order_id]
+        account = self.accounts[order.account_id]
+        if account.cl_ord_ids.get(order.cl_ord_id) == order.order_id:
+            del account.cl_ord_ids[order.cl_ord_id]
+
+    def _apply_cancel_rejected(self, e: CancelRejected, ts_us: int) -> None:
+        order = self.orders.get(e.order_id)
+        if order is None or order.account_id != e.account_id or e.ord_status:
+            return
+        if order.ord_status == PENDING_CANCEL:
+            order.ord_status = PARTIALLY_FILLED if order.cum_qty else NEW
+            order.updated_us = ts_us
+
+    def _apply_replace_requested(self, e: ReplaceRequested, ts_us: int) -> None:
+        order = self.orders[e.orig_order_id]
+        account = self.accounts[e.account_id]
+        new = self._successor(order, e.order_id, e.cl_ord_id, e.order_qty, e.limit_px)
+        new.time_in_force = e.time_in_force
+        new.expire_us = e.expire_us
+        self._set_hold(new, account, self.instruments[order.symbol], e.limit_px, 0)
+        new.reserved = e.reserved
+        order.replacement = new
+        order.ord_status = PENDING_REPLACE
+        order.updated_us = ts_us
+        order.extra = max(0, e.reserved - order.reserved)
+        order.extra_qty = max(0, new.leaves_qty - order.leaves_qty)
+        account.reserved += order.extra
+        self._count_extra(account, order, 1)
+        account.cl_ord_ids[e.cl_ord_id] = e.order_id
+
+    def _count_extra(self, account: Account, order: Order, sign: int) -> None:
+        """A pending replace to more shares already counts with what it would do."""
+        position = account.position(order.symbol)
+        extra = sign * order.extra_qty
+        if order.side == BUY:
+            if order.closes:
+                position.covered_qty += extra
+            else:
+                position.open_buy_qty += extra
+        elif order.closes:
+            position.held_qty += extra
+        else:
+            position.open_sell_qty += extra
+
+    def _drop_extra(self, account: Account, order: Order) -> None:
+        """End a pending replace: what was held for it in addition is released."""
+        new = order.replacement
+        if new is None:
+            return
+        account.reserved -= order.extra
+        self._count_extra(account, order, -1)
+        order.extra = 0
+        order.extra_qty = 0
+        order.replacement = None
+        if account.cl_ord_ids.get(new.cl_ord_id) == new.order_id:
+            del account.cl_ord_ids[new.cl_ord_id]
+
+    def _apply_replace_rejected(self, e: ReplaceRejected, ts_us: int) -> None:
+        order = self.orders.get(e.orig_order_id)
+        if order is None or order.replacement is None:
+            return
+        if order.replacement.order_id != e.order_id:
+            return
+        self._drop_extra(self.accounts[e.account_id], order)
+        order.ord_status = PARTIALLY_FILLED if order.cum_qty else NEW
+        order.updated_us = ts_us
+
+    def _apply_replaced(self, e: OrderReplaced, ts_us: int) -> None:
+        order = self.orders[e.orig_order_id]
+        account = self.accounts[e.account_id]
+        new = order.replacement
+        if new is None:
+            raise InvariantError("a replaced order has a replacement")
+        # Fills that came while the replace was under way count for the new order too.
+        new.cum_qty = order.cum_qty
+        new.cost_e12 = order.cost_e12
+        new.filled_us = order.filled_us
+        new.leaves_qty = self._left(new)
+        order.replaced_by = new.order_id
+        self._close(account, order, REPLACED, "", ts_us)
+        new.reserved = risk.hold(new)
+        new.replaces = order.order_id
+        new.ord_status = PARTIALLY_FILLED if new.cum_qty else NEW
+        new.submitted_us = ts_us
+        new.updated_us = ts_us
+        account.reserved += new.reserved
+        account.position(order.symbol).count(new, 1)
+        self._open(account, new)
+        account.forget_if_empty(order.symbol)
+
+    def _apply_decremented(self, e: OrderDecremented, ts_us: int) -> None:
+        order = self.orders[e.order_id]
+        account = self.accounts[e.account_id]
+        position = account.position(order.symbol)
+        position.count(order, -1)
+        order.order_qty -= e.by_qty
+        order.updated_us = ts_us
+        order.leaves_qty -= e.by_qty
+        check(order.leaves_qty >= 0, "an order is not decremented below its fills")
+        position.count(order, 1)
+        self._rehold(account, order)
+        account.forget_if_empty(order.symbol)
+
+    def _apply_opened(self, e: AccountOpened, ts_us: int) -> None:
+        account = Account(e.account_id, e.account_type)
+        account.created_us = ts_us
+        account.cash = e.cash
+        account.last_equity = e.cash
+        account.maker_fee_ppm = e.maker_fee_ppm
+        account.taker_fee_ppm = e.taker_fee_ppm
+        account.shorting = e.shorting
+        account.stp = e.stp
+        account.open_orders_max = e.open_orders_max
+        self.accounts[e.account_id] = account
+        self.paid_in += e.cash
+
+    def _apply_configured(self, e: AccountConfigured) -> None:
+        account = self.accounts[e.account_id]
+        account.no_shorting = e.no_shorting
+        account.suspend_trade = e.suspend_trade
+        account.fractional_trading = e.fractional_trading
+        account.trade_confirm_email = e.trade_confirm_email
+        account.max_margin_multiplier = e.max_margin_multiplier
+        account.ptp_no_exception_entry = e.ptp_no_exception_entry
+        if e.stp:
+            account.stp = e.stp
+
+    def _apply_defined(self, e: InstrumentDefined) -> None:
+        instrument = self.instruments.get(e.symbol)
+        if instrument is None:
+            instrument = Instrument(e.symbol)
+            instrument.last_px = e.reference_px
+            instrument.prev_close_px = e.reference_px
+            self.instruments[e.symbol] = instrument
+        instrument.tick_size = e.tick_size
+        instrument.lot_size = e.lot_size
+        instrument.fractionable = e.fractionable
+        instrument.shortable = e.shortable
+        instrument.marginable = e.marginable
+        instrument.collar_ppm = e.collar_ppm
+        instrument.order_qty_max = e.order_qty_max
+        instrument.order_notional_max = e.order_notional_max
+        self.definitions[e.symbol] = e
+
+    def _apply_day_closed(self) -> None:
+        for account in self.accounts.values():
+            account.last_equity = risk.value(account, self.instruments).equity
+        for instrument in self.instruments.values():
+            instrument.prev_close_px = instrument.last_px
+
+    # ------------------------------------------------------------ snapshot
+
+    def dump(self) -> bytes:
+        state = {
+            "accounts": [self._account_row(account) for account in self.accounts.values()],
+            "blocked": self.blocked,
+            "closed": [order.row() for order in self.closed],
+            "house_fees": self.house_fees,
+            "instruments": [
+                [
+                    msgspec.structs.astuple(self.definitions[i.symbol]),
+                    i.state,
+                    i.last_px,
+                    i.prev_close_px,
+                ]
+                for i in self.instruments.values()
+            ],
+            "paid_in": self.paid_in,
+        }
+        encoded: bytes = _encode(state)
+        return encoded
+
+    def _account_row(self, a: Account) -> list[Any]:
+        return [
+            a.account_id,
+            a.account_type,
+            a.created_us,
+            a.cash,
+            a.reserved,
+            a.fees_paid,
+            a.last_equity,
+            a.maker_fee_ppm,
+            a.taker_fee_ppm,
+            a.shorting,
+            a.stp,
+            a.open_orders_max,
+            a.blocked,
+            a.no_shorting,
+            a.suspend_trade,
+            a.fractional_trading,
+            a.trade_confirm_email,
+            a.max_margin_multiplier,
+            a.ptp_no_exception_entry,
+            [[p.symbol, p.qty, str(p.cost_e12)] for p in a.positions.values()],
+            [order.row() for order in a.open.values()],
+        ]
+
+    def load(self, state: bytes, seq: int, ts_us: int) -> None:
+        content: dict[str, Any] = _decode(state)
+        self.seq = seq
+        self.ts_us = ts_us
+        self.blocked = content["blocked"]
+        self.house_fees = content["house_fees"]
+        self.paid_in = content["paid_in"]
+        self.instruments.clear()
+        self.definitions.clear()
+        self.accounts.clear()
+        self.orders.clear()
+        self.closed.clear()
+        for definition, status, last_px, prev_close_px in content["instruments"]:
+            self._apply_defined(InstrumentDefined(*definition))
+            instrument = self.instruments[definition[0]]
+            instrument.state = status
+            instrument.last_px = last_px
+            instrument.prev_close_px = prev_close_px
+        for row in content["accounts"]:
+            self._load_account(row)
+        for row in content["closed"]:
+            order = order_from(row)
+            self.closed.append(order)
+            self.orders[order.order_id] = order
+            self.accounts[order.account_id].cl_ord_ids[order.cl_ord_id] = order.order_id
+
+    def _load_account(self, row: list[Any]) -> None:
+        a = Account(row[0], row[1])
+        a.created_us = row[2]
+        a.cash = row[3]
+        a.reserved = row[4]
+        a.fees_paid = row[5]
+        a.last_equity = row[6]
+        a.maker_fee_ppm = row[7]
+        a.taker_fee_ppm = row[8]
+        a.shorting = row[9]
+        a.stp = row[10]
+        a.open_orders_max = row[11]
+        a.blocked = row[12]
+        a.no_shorting = row[13]
+        a.suspend_trade = row[14]
+        a.fractional_trading = row[15]
+        a.trade_confirm_email = row[16]
+        a.max_margin_multiplier = row[17]
+        a.ptp_no_exception_entry = row[18]
+        for symbol, qty, cost in row[19]:
+            position = a.position(symbol)
+            position.qty = qty
+            position.cost_e12 = int(cost)
+        for order_row in row[20]:
+            order = order_from(order_row)
+            self._open(a, order)
+            a.position(order.symbol).count(order, 1)
+            new = order.replacement
+            if new is not None:
+                self._count_extra(a, order, 1)
+                a.cl_ord_ids[new.cl_ord_id] = new.order_id
+        self.accounts[a.account_id] = a
+
+    def imbalance(self) -> int:
+        """Cents that all accounts and the house hold beyond what was paid in.
+
+        Trades between partitions move cash from one to another: the sum over all is 0.
+        """
+        cash = self.house_fees - self.paid_in
+        for account in self.accounts.values():
+            cash += account.cash
+        return cash
+
+    def verify(self) -> None:
+        for account in self.accounts.values():
+            self._verify_account(account)
+        for order in self.closed:
+            check(order.closed_us > 0 and order.leaves_qty == 0, "a closed order has no leaves")
+            check(order.reserved == 0, "a closed order holds nothing")
+
+    def _verify_account(self, account: Account) -> None:
+        reserved = 0
+        probe = Account(account.account_id, account.account_type)
+        for order in account.open.values():
+            check(order.closed_us == 0, "an open order is not closed")
+            check(order.reserved >= 0 and order.leaves_qty >= 0, "no reservation is below 0")
+            check(
+                order.notional > 0 or order.order_qty == order.cum_qty + order.leaves_qty,
+                "order_qty = cum_qty + leaves_qty while open",
+            )
+            reserved += order.reserved + order.extra
+            probe.position(order.symbol).count(order, 1)
+            if order.replacement is not None:
+                self._count_extra(probe, order, 1)
+        check(reserved == account.reserved, "account reservation = sum over its open orders")
+        for symbol, position in account.positions.items():
+            counted = probe.position(symbol)
+            check(position.held_qty == counted.held_qty, "held shares = sum over open sells")
+            check(position.covered_qty == counted.covered_qty, "covered = sum over open covers")
+            check(position.open_sell_qty == counted.open_sell_qty, "open sells add up")
+            check(position.open_buy_qty == counted.open_buy_qty, "open buys add up")
+            check(not position.empty(), "an empty position is forgotten")
+            qty = position.qty
+            check(position.held_qty <= (qty if qty > 0 else 0), "shares are promised once")
+            check(position.covered_qty <= (-qty if qty < 0 else 0), "a short is covered once")
+        for symbol in probe.positions:
+            check(symbol in account.positions or probe.positions[symbol].empty(), "has a position")

@@ -1,0 +1,323 @@
+"""The order service's read side and its guard against repeated client order ids."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+from nexustrade.core.codec import Message
+from nexustrade.core.errors import check
+from nexustrade.core.money import fee, notional_up
+from nexustrade.core.terms import CANCELED, CASH, EXPIRED, REPLACED
+from nexustrade.kernel.ports import Clock, Commands, LogEntry
+from nexustrade.matching.messages import InstrumentDefined
+from nexustrade.orders import risk
+from nexustrade.orders.domain import OrdersStage
+from nexustrade.orders.messages import (
+    AccountRecord,
+    OrderRecord,
+    PositionRecord,
+    PreviewRecord,
+    ReplaceOrder,
+    SubmitOrder,
+)
+from nexustrade.orders.state import Account, Order
+
+LISTENERS_MAX: Final = 10_000
+LOOKUP_LEN_MAX: Final = 1_000
+"""Most client order ids looked up in one query."""
+US_PER_DAY: Final = 86_400_000_000
+
+Receive = Callable[[LogEntry, OrderRecord | None], None]
+Pair = tuple[str, str]
+
+
+class OrdersView:
+    """`OrdersQuery` over replicas of the orders stages, folded from their committed events.
+
+    A replica is the stage itself, which only ever applies: what readers see is what was decided,
+    never ahead of what is durable.
+    """
+
+    def __init__(self, replicas: Sequence[OrdersStage], shard_of: Callable[[str], str]) -> None:
+        self._replicas = {replica.shard: replica for replica in replicas}
+        self._shard_of = shard_of
+        self._listeners: list[Receive] = []
+
+    async def receive(self, entries: Sequence[LogEntry]) -> None:
+        """Fold a batch of the log; what was folded before is dropped."""
+        for entry in entries:
+            replica = self._replicas[entry.shard]
+            if entry.seq <= replica.seq:
+                continue
+            replica.replay(entry.seq, entry.ts_us, entry.event)
+            if self._listeners:
+                self._tell(entry, replica)
+
+    def _tell(self, entry: LogEntry, replica: OrdersStage) -> None:
+        order_id = getattr(entry.event, "order_id", "")
+        order = replica.orders.get(order_id) if order_id else None
+        record = order_record(order) if order is not None else None
+        for receive in tuple(self._listeners):
+            receive(entry, record)
+
+    def listen(self, receive: Receive) -> Callable[[], None]:
+        """Call `receive` right after each committed event, with its order as it then stands."""
+        check(len(self._listeners) < LISTENERS_MAX, "listeners are bounded")
+        self._listeners.append(receive)
+
+        def end() -> None:
+            if receive in self._listeners:
+                self._listeners.remove(receive)
+
+        return end
+
+    # ------------------------------------------------------------ accounts
+
+    def _stage(self, account_id: str) -> OrdersStage:
+        return self._replicas[self._shard_of(account_id)]
+
+    def account_ids(self) -> Sequence[str]:
+        """All accounts, in the order in which they were opened."""
+        return [name for replica in self._replicas.values() for name in replica.accounts]
+
+    def account(self, account_id: str) -> AccountRecord | None:
+        """The account valued at the marked prices."""
+        stage = self._stage(account_id)
+        account = stage.accounts.get(account_id)
+        return account_record(stage, account) if account is not None else None
+
+    def positions(self, account_id: str) -> Sequence[PositionRecord]:
+        """All positions that hold something."""
+        account = self._stage(account_id).accounts.get(account_id)
+        if account is None:
+            return ()
+        found = (self.position(account_id, symbol) for symbol in account.positions)
+        return [position for position in found if position is not None]
+
+    def position(self, account_id: str, symbol: str) -> PositionRecord | None:
+        """The position in a symbol, None when nothing is held."""
+        stage = self._stage(account_id)
+        account = stage.accounts.get(account_id)
+        position = account.positions.get(symbol) if account is not None else None
+        if position is None or position.qty == 0:
+            return None
+        instrument = stage.instruments[symbol]
+        return PositionRecord(
+            account_id,
+            symbol,
+            position.qty,
+            position.available(),
+            position.cost_e12,
+            instrument.last_px,
+            instrument.prev_close_px,
+        )
+
+    # ------------------------------------------------------------ orders
+
+    def order(self, order_id: str) -> OrderRecord | None:
+        """An order that is still in memory."""
+        for replica in self._replicas.values():
+            order = replica.orders.get(order_id)
+            if order is not None:
+                return order_record(order)
+        return None
+
+    def order_by_cl_ord_id(self, account_id: str, cl_ord_id: str) -> OrderRecord | None:
+        """The order of an account with that client order id."""
+        account = self._stage(account_id).accounts.get(account_id)
+        order_id = account.cl_ord_ids.get(cl_ord_id) if account is not None else None
+        return self.order(order_id) if order_id is not None else None
+
+    def orders(self, account_id: str) -> Sequence[OrderRecord]:
+        """Open orders, then lately closed ones."""
+        stage = self._stage(account_id)
+        closed = [order_record(one) for one in stage.closed if one.account_id == account_id]
+        return [*self.open_orders(account_id), *closed]
+
+    def open_orders(self, account_id: str) -> Sequence[OrderRecord]:
+        """Open orders in the order in which they were accepted."""
+        account = self._stage(account_id).accounts.get(account_id)
+        if account is None:
+            return ()
+        return [order_record(order) for order in account.open.values()]
+
+    def preview(self, order: SubmitOrder) -> PreviewRecord:
+        """What the order would hold and leave, or why it would be rejected."""
+        stage = self._stage(order.account_id)
+        a = stage.assess(order)
+        account = stage.accounts.get(order.account_id)
+        if account is None:
+            return PreviewRecord(0, 0, 0, 0, 0, 0, a.reason, a.text, a.facts)
+        free = risk.excess(account, stage.instruments)
+        rate = max(account.maker_fee_ppm, account.taker_fee_ppm)
+        worst_px = order.limit_px or a.collar_px
+        worst = order.notional or notional_up(worst_px, a.order_qty)
+        return PreviewRecord(
+            a.reserved,
+            a.reserved_qty,
+            fee(worst, rate),
+            risk.buying_power(account, free),
+            risk.buying_power(account, free - a.reserved),
+            a.collar_px,
+            a.reason,
+            a.text,
+            a.facts,
+        )
+
+    # ------------------------------------------------------------ instruments
+
+    def _any(self) -> OrdersStage:
+        # Instruments are the same in every partition.
+        return next(iter(self._replicas.values()))
+
+    def instruments(self) -> Sequence[InstrumentDefined]:
+        """All instruments, in the order in which they were listed."""
+        return list(self._any().definitions.values())
+
+    def instrument(self, symbol: str) -> InstrumentDefined | None:
+        """An instrument's rules."""
+        return self._any().definitions.get(symbol)
+
+    def instrument_state(self, symbol: str) -> str:
+        """ACTIVE, HALTED or RESTRICTED."""
+        instrument = self._any().instruments.get(symbol)
+        return instrument.state if instrument is not None else ""
+
+
+class OneIdOneOrder:
+    """`Commands` that keeps a client order id unique for longer than closed orders are in memory.
+
+    The stage knows the ids of open and lately closed orders; older ones are looked up in the event
+    store. Lookups of orders that arrive together share one query, one query at a time. An id that
+    the venue made (equal to the order id) needs no lookup.
+    """
+
+    def __init__(
+        self,
+        commands: Commands,
+        find: Callable[[Sequence[Pair], int], Awaitable[Mapping[Pair, str]]],
+        clock: Clock,
+        keep_days: int,
+    ) -> None:
+        self._commands = commands
+        self._find = find
+        self._clock = clock
+        self._keep_us = keep_days * US_PER_DAY
+        self._waiting: dict[Pair, list[asyncio.Future[str]]] = {}
+        self._lookup: asyncio.Task[None] | None = None
+
+    async def submit(self, command: Message) -> Sequence[LogEntry]:
+        """As `Commands.submit`; a new order with a used id is rejected as a duplicate."""
+        if isinstance(command, SubmitOrder | ReplaceOrder):
+            if command.cl_ord_id != command.order_id:
+                known = await self._known((command.account_id, command.cl_ord_id))
+                if known:
+                    command = _with_known(command, known)
+        return await self._commands.submit(command)
+
+    async def _known(self, pair: Pair) -> str:
+        found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(pair, []).append(found)
+        if self._lookup is None:
+            self._lookup = asyncio.create_task(self._look_up(), name="client order ids")
+        return await found
+
+    async def _look_up(self) -> None:
+        try:
+            while self._waiting:
+                pairs = list(self._waiting)[:LOOKUP_LEN_MAX]
+                waiting = [(pair, self._waiting.pop(pair)) for pair in pairs]
+                try:
+                    known = await self._find(pairs, self._clock.now_us() - self._keep_us)
+                except Exception as error:
+                    for _, futures in waiting:
+                        _fail(futures, error)
+                    continue
+                for pair, futures in waiting:
+                    for future in futures:
+                        if not future.done():
+                            future.set_result(known.get(pair, ""))
+        finally:
+            self._lookup = None
+
+
+def _fail(futures: Sequence[asyncio.Future[str]], error: Exception) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)
+
+
+def _with_known(command: SubmitOrder | ReplaceOrder, order_id: str) -> SubmitOrder | ReplaceOrder:
+    fields = {name: getattr(command, name) for name in command.__struct_fields__}
+    return type(command)(**(fields | {"known_order_id": order_id}))
+
+
+def order_record(o: Order) -> OrderRecord:
+    """The order as queries answer it."""
+    return OrderRecord(
+        o.order_id,
+        o.account_id,
+        o.cl_ord_id,
+        o.symbol,
+        o.side,
+        o.ord_type,
+        o.time_in_force,
+        o.ord_status,
+        o.order_qty,
+        o.notional,
+        o.limit_px,
+        o.expire_us,
+        o.post_only,
+        o.extended_hours,
+        o.position_intent,
+        o.cum_qty,
+        o.leaves_qty,
+        o.avg_px(),
+        o.submitted_us,
+        o.updated_us,
+        o.filled_us,
+        o.closed_us if o.ord_status == CANCELED else 0,
+        o.closed_us if o.ord_status == EXPIRED else 0,
+        o.closed_us if o.ord_status == REPLACED else 0,
+        o.replaces,
+        o.replaced_by,
+        o.reserved,
+        o.leaves_qty if o.closes else 0,
+        o.close_reason,
+    )
+
+
+def account_record(stage: OrdersStage, a: Account) -> AccountRecord:
+    """The account as queries answer it, valued at the marked prices."""
+    v = risk.value(a, stage.instruments)
+    free = risk.excess(a, stage.instruments)
+    return AccountRecord(
+        a.account_id,
+        a.account_type,
+        a.created_us,
+        a.cash,
+        a.reserved,
+        v.long_value,
+        v.short_value,
+        v.equity,
+        a.last_equity,
+        v.initial,
+        v.maintenance,
+        risk.buying_power(a, free),
+        stage.withdrawable(a),
+        a.fees_paid,
+        1 if a.account_type == CASH else 2,
+        a.shorting,
+        a.blocked,
+        stage.blocked,
+        a.no_shorting,
+        a.suspend_trade,
+        a.fractional_trading,
+        a.trade_confirm_email,
+        a.max_margin_multiplier,
+        a.ptp_no_exception_entry,
+        a.stp,
+        a.maker_fee_ppm,
+        a.taker_fee_ppm,
+        len(a.open),
+    )

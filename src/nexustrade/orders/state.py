@@ -1,0 +1,267 @@
+"""What the orders stage keeps: orders, positions, accounts and instruments, in scaled integers.
+
+Only `domain.OrdersStage.apply` changes these objects. Each can write itself as plain JSON values
+(`row`) and be made from them again, for snapshots and state hashes.
+"""
+
+from typing import Any
+
+from nexustrade.core.errors import check
+from nexustrade.core.money import QTY_MAX, average_price, divide_half_even
+from nexustrade.core.terms import BUY, NEW
+
+
+class Order:
+    """An order from acceptance on. `leaves_qty` is open; 0 once closed.
+
+    An order that `closes` a position holds that many of its shares (or of its short) while open.
+    A notional order has `notional` > 0 and `spent` of it used; its `order_qty` is a cap (0: none).
+    `hold_px`, `hold_ppm` and `fee_ppm` are what its reservation is computed with.
+    """
+
+    def __init__(self, account_id: str, order_id: str, cl_ord_id: str, symbol: str) -> None:
+        self.account_id: str = account_id
+        self.order_id: str = order_id
+        self.cl_ord_id: str = cl_ord_id
+        self.symbol: str = symbol
+        self.side: str = BUY
+        self.ord_type: str = ""
+        self.time_in_force: str = ""
+        self.ord_status: str = NEW
+        self.order_qty: int = 0
+        self.notional: int = 0
+        self.limit_px: int = 0
+        self.expire_us: int = 0
+        self.post_only: bool = False
+        self.extended_hours: bool = False
+        self.position_intent: str = ""
+        self.cum_qty: int = 0
+        self.leaves_qty: int = 0
+        self.cost_e12: int = 0
+        self.spent: int = 0
+        self.reserved: int = 0
+        self.closes: bool = False
+        self.hold_px: int = 0
+        self.hold_ppm: int = 0
+        self.fee_ppm: int = 0
+        self.submitted_us: int = 0
+        self.updated_us: int = 0
+        self.filled_us: int = 0
+        self.closed_us: int = 0
+        self.replaces: str = ""
+        self.replaced_by: str = ""
+        self.close_reason: str = ""
+        # The order that takes this one's place when matching says so, and what it holds in
+        # addition until then.
+        self.replacement: Order | None = None
+        self.extra: int = 0
+        self.extra_qty: int = 0
+
+    def avg_px(self) -> int:
+        """The average price of the fills in 1e-4 USD, for display."""
+        return average_price(self.cost_e12, self.cum_qty)
+
+    def row(self) -> list[Any]:
+        """All of the order as JSON values; `order_from` reads them."""
+        replacement = self.replacement
+        return [
+            self.account_id,
+            self.order_id,
+            self.cl_ord_id,
+            self.symbol,
+            self.side,
+            self.ord_type,
+            self.time_in_force,
+            self.ord_status,
+            self.order_qty,
+            self.notional,
+            self.limit_px,
+            self.expire_us,
+            self.post_only,
+            self.extended_hours,
+            self.position_intent,
+            self.cum_qty,
+            self.leaves_qty,
+            str(self.cost_e12),
+            self.spent,
+            self.reserved,
+            self.closes,
+            self.hold_px,
+            self.hold_ppm,
+            self.fee_ppm,
+            self.submitted_us,
+            self.updated_us,
+            self.filled_us,
+            self.closed_us,
+            self.replaces,
+            self.replaced_by,
+            self.close_reason,
+            replacement.row() if replacement is not None else None,
+            self.extra,
+            self.extra_qty,
+        ]
+
+
+def order_from(row: list[Any]) -> Order:
+    """The order that `Order.row` wrote."""
+    order = Order(row[0], row[1], row[2], row[3])
+    order.side = row[4]
+    order.ord_type = row[5]
+    order.time_in_force = row[6]
+    order.ord_status = row[7]
+    order.order_qty = row[8]
+    order.notional = row[9]
+    order.limit_px = row[10]
+    order.expire_us = row[11]
+    order.post_only = row[12]
+    order.extended_hours = row[13]
+    order.position_intent = row[14]
+    order.cum_qty = row[15]
+    order.leaves_qty = row[16]
+    order.cost_e12 = int(row[17])
+    order.spent = row[18]
+    order.reserved = row[19]
+    order.closes = row[20]
+    order.hold_px = row[21]
+    order.hold_ppm = row[22]
+    order.fee_ppm = row[23]
+    order.submitted_us = row[24]
+    order.updated_us = row[25]
+    order.filled_us = row[26]
+    order.closed_us = row[27]
+    order.replaces = row[28]
+    order.replaced_by = row[29]
+    order.close_reason = row[30]
+    order.replacement = order_from(row[31]) if row[31] is not None else None
+    order.extra = row[32]
+    order.extra_qty = row[33]
+    return order
+
+
+class Position:
+    """Shares of one symbol, below 0 when short, and what they cost in 1e-12 USD (same sign).
+
+    `held_qty` is promised to open sells of a long, `covered_qty` to open buys that close a short.
+    `open_sell_qty` and `open_buy_qty` are the open quantities of orders that were entered to open
+    a position: when one has come about on the other side meanwhile, they will close part of it.
+    """
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol: str = symbol
+        self.qty: int = 0
+        self.cost_e12: int = 0
+        self.held_qty: int = 0
+        self.covered_qty: int = 0
+        self.open_sell_qty: int = 0
+        self.open_buy_qty: int = 0
+
+    def available(self) -> int:
+        """How much of the position (long or short) no open order may close already."""
+        if self.qty >= 0:
+            free = self.qty - self.held_qty - self.open_sell_qty
+        else:
+            free = -self.qty - self.covered_qty - self.open_buy_qty
+        return free if free > 0 else 0
+
+    def count(self, order: Order, sign: int) -> None:
+        """Add (`sign` 1) or take away (-1) what an open order may do to the position."""
+        leaves = sign * order.leaves_qty
+        if order.side == BUY:
+            if order.closes:
+                self.covered_qty += leaves
+            elif order.notional:
+                # It is not known how much it will buy: more than any short.
+                self.open_buy_qty += sign * QTY_MAX
+            else:
+                self.open_buy_qty += leaves
+        elif order.closes:
+            self.held_qty += leaves
+        else:
+            self.open_sell_qty += leaves
+
+    def trade(self, signed_qty: int, price: int) -> None:
+        """Add a fill (`signed_qty` below 0 for a sale): what closes takes its share of the cost."""
+        qty = self.qty
+        if qty == 0 or (qty > 0) == (signed_qty > 0):
+            self.qty = qty + signed_qty
+            self.cost_e12 += price * signed_qty
+            return
+        size = qty if qty > 0 else -qty
+        fill = signed_qty if signed_qty > 0 else -signed_qty
+        closing = fill if fill < size else size
+        self.cost_e12 -= divide_half_even(self.cost_e12 * closing, size)
+        self.qty = qty + signed_qty
+        if fill > size:
+            check(self.cost_e12 == 0, "a closed position has no cost left")
+            self.cost_e12 = price * self.qty
+
+    def empty(self) -> bool:
+        """Nothing held, nothing promised: the position can be forgotten."""
+        return (
+            self.qty == 0
+            and self.held_qty == 0
+            and self.covered_qty == 0
+            and self.open_sell_qty == 0
+            and self.open_buy_qty == 0
+        )
+
+
+class Instrument:
+    """An instrument's rules, its state and the price at which it is valued."""
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol: str = symbol
+        self.tick_size: int = 100
+        self.lot_size: int = 100_000_000
+        self.fractionable: bool = False
+        self.shortable: bool = False
+        self.marginable: bool = False
+        self.collar_ppm: int = 50_000
+        self.order_qty_max: int = 0
+        self.order_notional_max: int = 0
+        self.state: str = "ACTIVE"
+        self.last_px: int = 0
+        self.prev_close_px: int = 0
+
+
+class Account:
+    """Cash, positions, reservations, open orders and settings of one account, in cents."""
+
+    def __init__(self, account_id: str, account_type: str) -> None:
+        self.account_id: str = account_id
+        self.account_type: str = account_type
+        self.created_us: int = 0
+        self.cash: int = 0
+        self.reserved: int = 0
+        self.fees_paid: int = 0
+        self.last_equity: int = 0
+        self.maker_fee_ppm: int = 0
+        self.taker_fee_ppm: int = 0
+        self.shorting: bool = False
+        self.stp: str = ""
+        self.open_orders_max: int = 0
+        self.blocked: bool = False
+        self.no_shorting: bool = False
+        self.suspend_trade: bool = False
+        self.fractional_trading: bool = True
+        self.trade_confirm_email: str = "all"
+        self.max_margin_multiplier: str = "4"
+        self.ptp_no_exception_entry: bool = False
+        self.positions: dict[str, Position] = {}
+        self.open: dict[str, Order] = {}
+        self.cl_ord_ids: dict[str, str] = {}
+
+    def position(self, symbol: str) -> Position:
+        """The position in a symbol, made when there is none yet."""
+        position = self.positions.get(symbol)
+        if position is None:
+            position = Position(symbol)
+            self.positions[symbol] = position
+        return position
+
+    def forget_if_empty(self, symbol: str) -> None:
+        """Drop a position that holds and promises nothing, so that memory stays bounded."""
+        position = self.positions.get(symbol)
+        if position is not None and position.empty():
+            check(position.cost_e12 == 0, "an empty position has no cost")
+            del self.positions[symbol]
