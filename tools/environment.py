@@ -31,7 +31,9 @@ def digest(paths: Iterable[Path], *words: str) -> str:
     return total.hexdigest()
 
 
-def step(environment: Path, name: str, made_from: str, title: str, work: Callable[[], None]) -> None:
+def step(
+    environment: Path, name: str, made_from: str, title: str, work: Callable[[], None]
+) -> None:
     """Do the work unless its stamp says that it was done from the same things."""
     stamp = environment / f"{name}.stamp"
     if stamp.exists() and stamp.read_text(encoding="ascii") == made_from:

