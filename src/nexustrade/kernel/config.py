@@ -546,8 +546,8 @@ def _account(
         account_id=account_id,
         account_type=table.choice("type", (terms.CASH, terms.MARGIN), terms.CASH, upper=True),
         cash=table.money("cash", parse_usd, 0),
-        maker_fee_ppm=fees.money("maker", _parse_fee, 0),
-        taker_fee_ppm=fees.money("taker", _parse_fee, 0),
+        maker_fee_ppm=fees.money("maker", parse_rate, 0),
+        taker_fee_ppm=fees.money("taker", parse_rate, 0),
         shorting=table.flag("shorting"),
         stp=table.choice("stp", STP_MODES, terms.STP_NEWEST, upper=True),
         open_orders_max=table.integer(
@@ -562,13 +562,6 @@ def _account(
     scopes = _scopes(table)
     table.close()
     return AccountConfig(open=opening, positions=positions, key=key, secret=secret, scopes=scopes)
-
-
-def _parse_fee(field: str, value: object) -> int:
-    rate = parse_rate(field, value)
-    if rate < 0:
-        raise InputError(field, value, "a fee is not negative")
-    return rate
 
 
 def _positions(

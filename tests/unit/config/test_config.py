@@ -217,7 +217,7 @@ def test_the_other_tables() -> None:
         (ACCOUNT + "shorting = true",
          "accounts[0].shorting: True: only a margin account can sell short"),
         (ACCOUNT + "fees = { taker = -0.1 }",
-         "accounts[0].fees.taker: -0.1: a fee is not negative"),
+         "accounts[0].fees.taker: -0.1: a rate is not negative"),
         (ACCOUNT + "fees = { tker = 0.1 }",
          "accounts[0].fees.tker: this setting is not known; did you mean taker?"),
         (ACCOUNT + "open_orders_max = 100001",
