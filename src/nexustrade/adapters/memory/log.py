@@ -104,5 +104,6 @@ async def _deliver(topic: Topic, batch: Sequence[LogEntry]) -> None:
 
 def _carried(entry: LogEntry) -> LogEntry:
     """The entry as it comes out at the far end of a log."""
-    event = decode(type(entry.event).__name__, encode(entry.event))
-    return LogEntry(entry.shard, entry.seq, entry.ts_us, entry.cause, event)
+    payload = entry.payload or encode(entry.event)
+    event = decode(type(entry.event).__name__, payload)
+    return LogEntry(entry.shard, entry.seq, entry.ts_us, entry.cause, event, payload)

@@ -22,7 +22,6 @@ import msgspec
 
 from nexustrade.core.codec import Message
 from nexustrade.core.errors import check
-from nexustrade.core.money import PRICE_DECIMALS, QTY_DECIMALS, scaled_text
 from nexustrade.core.time import to_datetime
 from nexustrade.kernel.ports import StoredEvent
 
@@ -44,20 +43,22 @@ COLUMNS: Final = (
 )
 """The columns of `order_events`, in the order in which the lines give them."""
 
-_TEXTS: Final = 6
-"""How many of the sources are text; after them come price and quantity."""
 _NULL: Final = "\\N"
 _US_PER_S: Final = 1_000_000
 
-_plans: Final[dict[type[Message], list[str]]] = {}
+_astuple: Final[Any] = msgspec.structs.astuple
+_plans: Final[dict[type[Message], list[int]]] = {}
 
 
-def _plan(event_class: type[Message]) -> list[str]:
-    """The field behind each column for a class of events; "" where it has none."""
+def _plan(event_class: type[Message]) -> list[int]:
+    """The place of each column's field in a class of events; just past the last: it has none."""
     plan = _plans.get(event_class)
     if plan is None:
-        names = {field.name for field in msgspec.structs.fields(event_class)}
-        plan = [next((name for name in source if name in names), "") for source in SOURCES]
+        names = [field.name for field in msgspec.structs.fields(event_class)]
+        plan = [
+            next((names.index(name) for name in source if name in names), len(names))
+            for source in SOURCES
+        ]
         _plans[event_class] = plan
     return plan
 
@@ -67,7 +68,8 @@ def columns(event: Message) -> list[Any]:
 
     None stands for NULL.
     """
-    return [(getattr(event, name) or None) if name else None for name in _plan(type(event))]
+    values = (*_astuple(event), None)
+    return [values[place] or None for place in _plan(type(event))]
 
 
 def escaped(text: str) -> str:
@@ -84,52 +86,52 @@ def copy_lines(shard: str, last_seq: int, events: Sequence[StoredEvent]) -> byte
     shard_text = escaped(shard)
     for stored in events:
         seq += 1
-        check(
-            stored.seq == seq and stored.shard == shard,
-            f"{shard}: event {stored.seq} of {stored.shard} is appended as {seq}",
-        )
-        event = stored.event
-        check(event is not None, f"{shard}: event {seq} is appended without its content")
-        at_second = stored.ts_us // _US_PER_S
-        if at_second != second:
+        if stored.seq != seq or stored.shard != shard or stored.event is None:
+            check(False, f"{shard}: event {stored.seq} of {stored.shard} is appended as {seq}")
+        ts_us = stored.ts_us
+        if ts_us // _US_PER_S != second:
             # Whole batches lie within a second: its text is made once.
-            second = at_second
+            second = ts_us // _US_PER_S
             second_text = to_datetime(second * _US_PER_S).strftime("%Y-%m-%d %H:%M:%S")
-        micro = f"{stored.ts_us - second * _US_PER_S:06d}"
+        payload = stored.payload.decode()
+        if "\\" in payload:
+            # JSON has no raw control characters: backslashes are all there is to escape.
+            payload = payload.replace("\\", "\\\\")
         lines.append(
-            f"{shard_text}\t{seq}\t{second_text}.{micro}+00\t{stored.event_type}\t"
-            f"{_column_text(event)}\t{_safe(stored.cause)}\t{_payload_text(stored.payload)}\t"
+            f"{shard_text}\t{seq}\t{second_text}.{ts_us - second * _US_PER_S:06d}+00\t"
+            f"{stored.event_type}\t"
+            f"{_column_text(stored.event, stored.cause)}\t{payload}\t"
             f"\\\\x{stored.prev_hash.hex()}\t\\\\x{stored.hash.hex()}\n"
         )
     return "".join(lines).encode()
 
 
-def _column_text(event: Any) -> str:
-    """The eight columns that come from the event, separated by tabs."""
-    texts: list[str] = []
-    at = 0
-    for name in _plan(type(event)):
-        value = getattr(event, name) if name else None
-        if not value:
-            texts.append(_NULL)
-        elif at < _TEXTS:
-            texts.append(_safe(value))
-        elif at == _TEXTS:
-            texts.append(scaled_text(value, PRICE_DECIMALS))
-        else:
-            texts.append(scaled_text(value, QTY_DECIMALS))
-        at += 1
-    return "\t".join(texts)
-
-
-def _safe(text: str) -> str:
-    # Nearly all text is printable and has no backslash: two quick looks spare four replacements.
-    if text.isprintable() and "\\" not in text:
-        return text
-    return escaped(text)
-
-
-def _payload_text(payload: bytes) -> str:
-    # JSON has no raw control characters: backslashes are all there is to escape.
-    text = payload.decode()
-    return text.replace("\\", "\\\\") if "\\" in text else text
+def _column_text(event: Any, cause: str) -> str:
+    """The eight columns that come from the event, and the cause, with tabs between them."""
+    values = (*_astuple(event), "")
+    plan = _plan(type(event))
+    symbol = values[plan[0]]
+    account_id = values[plan[1]]
+    order_id = values[plan[2]]
+    group_id = values[plan[3]]
+    cl_ord_id = values[plan[4]]
+    side = values[plan[5]]
+    price = values[plan[6]]
+    quantity = values[plan[7]]
+    texts = f"{symbol}{account_id}{order_id}{group_id}{cl_ord_id}{side}{cause}"
+    if "\\" in texts or not texts.isprintable():
+        # Nearly all text is printable and has no backslash: one look spares escaping each.
+        symbol = escaped(symbol)
+        account_id = escaped(account_id)
+        order_id = escaped(order_id)
+        group_id = escaped(group_id)
+        cl_ord_id = escaped(cl_ord_id)
+        side = escaped(side)
+        cause = escaped(cause)
+    # An exponent in place of a decimal point: exact, and spares a division.
+    price_text = f"{price}e-4" if price else _NULL
+    quantity_text = f"{quantity}e-8" if quantity else _NULL
+    return (
+        f"{symbol or _NULL}\t{account_id or _NULL}\t{order_id or _NULL}\t{group_id or _NULL}\t"
+        f"{cl_ord_id or _NULL}\t{side or _NULL}\t{price_text}\t{quantity_text}\t{cause}"
+    )
