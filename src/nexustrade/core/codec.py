@@ -46,6 +46,9 @@ _encode_wire: Final[Any] = msgspec.json.Encoder(order="deterministic").encode
 _encode_sorted: Final[Any] = msgspec.json.Encoder(order="sorted").encode
 _decode_json: Final[Any] = msgspec.json.Decoder().decode
 
+# What msgspec raises for JSON that it cannot take: the last is for absurdly deep nesting.
+_MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 
 class Shape:
     """How one message class is written and read."""
@@ -143,12 +146,13 @@ def encode(message: Message) -> bytes:
     defaults = shape.defaults
     wire_values: list[Any] = []
     for at, kind in enumerate(shape.kinds):
+        if kind == _VERSION:
+            wire_values.append(shape.version)
+            continue
         place = places[at]
         value = values[place]
         if kind == _REQUIRED:
             wire_values.append(value)
-        elif kind == _VERSION:
-            wire_values.append(shape.version)
         elif value == defaults[place]:
             wire_values.append(_UNSET)
         elif kind >= 0:
@@ -169,7 +173,7 @@ def decode(name: str, payload: bytes | str) -> Message:
         raise InputError("message", name, "the message type is not known")
     try:
         wire = shape.read(payload)
-    except msgspec.MsgspecError:
+    except _MALFORMED:
         wire = None
     if wire is None or wire.v != shape.version:
         wire = _lifted(shape, payload)
@@ -200,7 +204,7 @@ def _lifted(shape: Shape, payload: bytes | str) -> Any:
             fields = lift(fields)
             version += 1
         return msgspec.convert({**fields, "v": version}, shape.twin)
-    except msgspec.MsgspecError as fault:
+    except _MALFORMED as fault:
         raise InputError("message", shape.name, f"is malformed: {fault}") from None
 
 
