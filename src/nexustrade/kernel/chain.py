@@ -9,6 +9,7 @@ from typing import Final
 
 from nexustrade.core.codec import Message, encode
 from nexustrade.kernel.ports import StoredEvent
+from nexustrade.kernel.stage import Recorded
 
 GENESIS: Final = bytes(32)
 """What the first event of a stream is linked to."""
@@ -36,6 +37,16 @@ def seal(
     payload = encode(event)
     linked = link(prev_hash, shard, seq, ts_us, event_type, cause, payload)
     return StoredEvent(shard, seq, ts_us, event_type, cause, payload, prev_hash, linked, event)
+
+
+def seal_all(prev_hash: bytes, shard: str, recorded: list[Recorded]) -> list[StoredEvent]:
+    """New events of a stream, in order, encoded and each linked to the one before it."""
+    rows: list[StoredEvent] = []
+    for r in recorded:
+        row = seal(prev_hash, shard, r.seq, r.ts_us, r.cause, r.event)
+        prev_hash = row.hash
+        rows.append(row)
+    return rows
 
 
 class ChainCheck:
@@ -70,15 +81,15 @@ class ChainCheck:
         self.seq = row.seq
         self.ts_us = row.ts_us
         self.last_hash = row.hash
-        return [f"{self.shard} event {row.seq}: {what}" for what in found]
+        return found
 
     def head_problems(self, last_seq: int, last_ts_us: int, last_hash: bytes) -> list[str]:
         """What does not fit between the last row walked and the stream's head."""
         found: list[str] = []
         if last_seq != self.seq:
-            found.append(f"{self.shard}: the head says event {last_seq}, the last is {self.seq}")
+            found.append(f"the head says event {last_seq}, the last is {self.seq}")
         elif last_ts_us != self.ts_us:
-            found.append(f"{self.shard}: the head's time is not the last event's")
+            found.append("the head's time is not the last event's")
         if last_seq == self.seq and last_hash != self.last_hash:
-            found.append(f"{self.shard}: the head's hash is not the last event's")
+            found.append("the head's hash is not the last event's")
         return found

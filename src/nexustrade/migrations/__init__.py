@@ -4,7 +4,6 @@ Forward only in operation: a database that is newer than the program is refused 
 """
 
 import time
-from pathlib import Path
 from typing import Final, Literal
 
 import psycopg
@@ -38,7 +37,10 @@ def upgrade(dsn: str, which: Which) -> bool:
             _lock(connection, which)
             if _at_head(connection, which):
                 return False
-            _run(dsn, which)
+            # Imported late: it takes half a second, and most starts have nothing to migrate.
+            from nexustrade.migrations.scripts import run  # noqa: PLC0415
+
+            run(dsn, which)
             return True
     except psycopg.Error as error:
         raise StoreUnavailable(f"the {which} database cannot be migrated: {error}") from error
@@ -81,24 +83,3 @@ def _lock(connection: psycopg.Connection, which: Which) -> None:
         if time.monotonic() > deadline:
             raise StoreUnavailable(f"another program is migrating the {which} database")
         time.sleep(LOCK_POLL_S)
-
-
-def _run(dsn: str, which: Which) -> None:
-    # Imported late: they take half a second, and most starts have nothing to migrate.
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import create_engine, pool
-    from sqlalchemy.exc import SQLAlchemyError
-
-    config = Config()
-    place = Path(__file__).parent / which
-    config.set_main_option("script_location", str(place).replace("%", "%%"))
-    engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=pool.NullPool
-    )
-    try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except SQLAlchemyError as error:
-        raise StoreUnavailable(f"the {which} database cannot be migrated: {error}") from error

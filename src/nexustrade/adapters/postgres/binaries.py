@@ -107,17 +107,17 @@ def _runs(programs: Programs, identity: Identity) -> bool:
 
 def run_as(identity: Identity, command: list[str], directory: Path) -> bytes:
     """Run a program as the server's user, in a directory that only we may be able to reach."""
-    switch = {"user": identity.uid, "group": identity.gid, "extra_groups": []}
     done = subprocess.run(
         command,
         cwd=directory,
         env=ENVIRONMENT,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         check=True,
         timeout=PROGRAM_TIMEOUT_S,
-        **(switch if identity.switch else {}),
+        user=identity.uid if identity.switch else None,
+        group=identity.gid if identity.switch else None,
+        extra_groups=[] if identity.switch else None,
     )
     return done.stdout
 

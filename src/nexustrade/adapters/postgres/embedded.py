@@ -65,6 +65,7 @@ SOCKET_PATH_BYTES_MAX: Final = 107
 _PORT: Final = 5432
 _SOCKET_NAME: Final = f".s.PGSQL.{_PORT}"
 _HERE: Final = "/proc/self/cwd"
+_TMP: Final = Path("/tmp")  # noqa: S108 - what we make there is checked to be ours
 
 SETTINGS: Final[Mapping[str, str]] = {
     "listen_addresses": "",
@@ -129,14 +130,14 @@ class EmbeddedServer:
         *,
         databases: Sequence[str] = DATABASES,
         settings: Mapping[str, str] | None = None,
-        progress: Callable[[str], None] = lambda step: None,
+        progress: Callable[[str], None] | None = None,
     ) -> None:
         self.directory = directory.resolve()
         self._home = self.directory / "postgres"
         self._cluster = self._home / "cluster"
         self._databases = tuple(databases)
         self._settings = {**SETTINGS, **(settings or {})}
-        self._progress = progress
+        self._progress = progress or _silent
         self._turn = threading.Lock()
         self._lock_file: int | None = None
         self._identity: Identity | None = None
@@ -352,7 +353,6 @@ class EmbeddedServer:
         _bound_log(self.log_path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         log = os.open(self.log_path, flags, 0o600)
-        switch = {"user": identity.uid, "group": identity.gid, "extra_groups": []}
         try:
             self._child = subprocess.Popen(
                 command,
@@ -362,7 +362,9 @@ class EmbeddedServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                **(switch if identity.switch else {}),
+                user=identity.uid if identity.switch else None,
+                group=identity.gid if identity.switch else None,
+                extra_groups=[] if identity.switch else None,
             )
         finally:
             os.close(log)
@@ -453,6 +455,10 @@ class EmbeddedServer:
         (self._home / "server.json").unlink(missing_ok=True)
 
 
+def _silent(step: str) -> None:
+    """The progress nobody watches."""
+
+
 def lock_directory(directory: Path) -> int:
     """Take a venue's directory for this process; returns the file to keep open meanwhile.
 
@@ -504,17 +510,17 @@ def _conninfo(home: Path, server: RunningServer, database: str, role: str) -> st
 def _socket_places(home: Path, name: str, identity: Identity) -> list[Path]:
     """Where the socket may be, best first."""
     if identity.switch:
-        return [Path("/run/nexustrade") / name, Path("/tmp") / f"nexustrade-{name}"]
+        return [Path("/run/nexustrade") / name, _TMP / f"nexustrade-{name}"]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     places = [home / "socket"]
     if runtime:
         places.append(Path(runtime) / "nexustrade" / name)
-    return [*places, Path("/tmp") / f"nexustrade-{identity.uid}-{name}"]
+    return [*places, _TMP / f"nexustrade-{identity.uid}-{name}"]
 
 
 def _own_directory(place: Path, identity: Identity) -> None:
     """Make a directory for the server's user alone; one that somebody else made is refused."""
-    if place.parent != Path("/tmp"):
+    if place.parent != _TMP:
         place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:
         place.mkdir(mode=0o700)
@@ -563,18 +569,16 @@ def _processes_in(cluster: Path) -> list[int]:
     """Every process that works in the data directory: the server and its children."""
     if not cluster.is_dir():
         return []
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdecimal() and _runs_in(int(name), cluster):
-            found.append(int(name))
-    return found
+    numbers = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal())
+    return [pid for pid in numbers if _runs_in(pid, cluster)]
 
 
 def _runs_in(pid: int, cluster: Path) -> bool:
     """Whether a process is a server whose working directory is this data directory."""
     try:
-        same = os.path.samestat(os.stat(f"/proc/{pid}/cwd"), cluster.stat())
-        return same and os.readlink(f"/proc/{pid}/exe").split(" ")[0].endswith("/postgres")
+        place = Path(f"/proc/{pid}")
+        program = str((place / "exe").readlink()).removesuffix(" (deleted)")
+        return program.endswith("/postgres") and (place / "cwd").samefile(cluster)
     except OSError:
         return False
 

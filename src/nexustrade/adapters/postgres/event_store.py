@@ -42,9 +42,9 @@ CLAIM_POLL_S: Final = 0.05
 Pair = tuple[str, str]
 """An account_id and one of its cl_ord_ids."""
 
+_SESSION: Final = f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET timezone = 'UTC'"
 _PREPARE: Final = (
-    f"SET synchronous_commit = on; SET statement_timeout = {STATEMENT_TIMEOUT_MS};"
-    " SET timezone = 'UTC';"
+    "SET synchronous_commit = on;"
     " PREPARE nexus_fence (text, bigint, bigint, bigint, timestamptz, bytea) AS"
     " UPDATE es_shard SET last_seq = $4, last_time = $5, last_hash = $6"
     " WHERE shard = $1 AND role = 'primary' AND epoch = $2 AND last_seq = $3;"
@@ -92,7 +92,6 @@ _SNAPSHOTS: Final = """
     FROM es_snapshot WHERE shard = %s ORDER BY seq DESC LIMIT %s
 """
 _SEQ_MAX: Final = 2**63 - 1
-_PREPARE_READER: Final = f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET timezone = 'UTC'"
 _KEEPALIVES: Final[dict[str, Any]] = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -320,7 +319,7 @@ class Readers:
                     # Whatever ended this one ended all that were idle as long.
                     if not connection.closed:
                         raise
-            return await self._run(await _connect(self._dsn, _PREPARE_READER), work)
+            return await self._run(await _connect(self._dsn), work)
 
     async def close(self) -> None:
         """End the connections that are not in use; the others end after their use."""
@@ -374,7 +373,7 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-async def _connect(dsn: str, prepare: str) -> AsyncConnection:
+async def _connect(dsn: str, *statements: str) -> AsyncConnection:
     try:
         connection = await AsyncConnection.connect(
             dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, **_KEEPALIVES
@@ -382,7 +381,8 @@ async def _connect(dsn: str, prepare: str) -> AsyncConnection:
     except (psycopg.Error, OSError) as error:
         raise StoreUnavailable(f"the event store is away: {error}") from error
     try:
-        await connection.execute(prepare.encode())
+        for statement in (_SESSION, *statements):
+            await connection.execute(statement.encode())
     except (psycopg.Error, OSError) as error:
         await connection.close()
         raise StoreUnavailable(f"the event store is away: {error}") from error

@@ -102,7 +102,7 @@ class Wire:
 
     async def _ok(self, result: PGresult) -> None:
         """Raise unless a statement succeeded; an error that ends the session says nothing."""
-        if result.status == ExecStatus.COMMAND_OK or result.status == ExecStatus.TUPLES_OK:
+        if result.status in {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}:
             return
         message = result.get_error_message()
         severity = result.error_field(psycopg.pq.DiagnosticField.SEVERITY_NONLOCALIZED)

@@ -1,4 +1,4 @@
-"""Alembic's entry for the `accounts` database; `nexustrade.migrations.upgrade` gives the connection."""
+"""Alembic's entry for the `accounts` database, on the connection it is given."""
 
 from alembic import context
 

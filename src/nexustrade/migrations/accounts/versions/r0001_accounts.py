@@ -50,7 +50,8 @@ STATEMENTS = (
         updated_at timestamptz NOT NULL
     )
     """,
-    # cost_e12: the exact sum of price x quantity of the fills, in 1e-12 USD.
+    # cost_e12: the exact sum of price x quantity of the fills, in 1e-12 USD. pending: the terms of
+    # a replace that is under way.
     """
     CREATE TABLE order_history (
         order_id text PRIMARY KEY,
@@ -70,7 +71,8 @@ STATEMENTS = (
         submitted_at timestamptz NOT NULL,
         updated_at timestamptz NOT NULL,
         closed_at timestamptz,
-        record jsonb NOT NULL
+        record jsonb NOT NULL,
+        pending jsonb
     )
     """,
     "CREATE INDEX order_history_account ON order_history (account_id, submitted_at)",
