@@ -1,0 +1,1 @@
+"""The demo market: seeded makers and noise traders with ordinary accounts (README.md)."""
