@@ -1,8 +1,7 @@
 """Both stages side by side without any I/O: what the runtime does, minus the store."""
 
-from collections import deque
-
 from nexustrade.core.codec import Message
+from nexustrade.kernel.flow import Flow
 from nexustrade.kernel.routing import Routing
 from nexustrade.kernel.stage import Recorded, Stage
 from nexustrade.matching.domain import MatchingStage
@@ -22,7 +21,8 @@ class TwoStages:
 
     def __init__(self, orders_count: int = 1, matching_count: int = 1) -> None:
         self.routing = Routing(orders_count, matching_count)
-        self.stages: dict[str, Stage] = {s: make_stage(s) for s in self.routing.shards}
+        self.stages: dict[str, Stage] = {s: make_stage(s) for s in self.routing.shards()}
+        self.flow = Flow(self.stages, self.routing)
         self.log: list[tuple[str, Recorded]] = []
         self.now_us = START_US
 
@@ -37,28 +37,11 @@ class TwoStages:
     def run(self, command: Message) -> list[Message]:
         """All events that the command led to, of all partitions, in the order they happened."""
         self.now_us += 1_000
-        new: list[tuple[str, Recorded]] = []
-        for shard in self.routing.command(command):
-            queue: deque[tuple[str, Recorded]] = deque()
-            self._take(shard, command, "command", queue, new)
-            while queue:
-                source, r = queue.popleft()
-                for target in self.routing.event(r.event):
-                    self._take(target, r.event, f"{source}:{r.seq}", queue, new)
+        self.flow.run(command, self.now_us)
+        new = [(effect.shard, effect.recorded) for effect in self.flow.effects]
+        self.flow.effects = []
         self.log.extend(new)
         return [r.event for _, r in new]
-
-    def _take(
-        self,
-        shard: str,
-        message: Message,
-        cause: str,
-        queue: deque[tuple[str, Recorded]],
-        new: list[tuple[str, Recorded]],
-    ) -> None:
-        recorded = [(shard, r) for r in self.stages[shard].take(message, self.now_us, cause)]
-        queue.extend(recorded)
-        new.extend(recorded)
 
     def list(self, symbol: str, **rules: object) -> None:
         """List an instrument with a reference price of 100 USD unless `rules` say otherwise."""

@@ -14,6 +14,8 @@ COMPILED_MODULES: Final = (
     "nexustrade.core.money",
     "nexustrade.kernel.chain",
     "nexustrade.kernel.stage",
+    "nexustrade.kernel.routing",
+    "nexustrade.kernel.flow",
     "nexustrade.matching.book",
     "nexustrade.matching.domain",
     "nexustrade.orders.domain",

@@ -3,7 +3,7 @@
 Accounts and symbols are spread by CRC-32 of their name: the same on every machine and for ever.
 """
 
-from collections.abc import Sequence
+from typing import Any, Final
 from zlib import crc32
 
 from nexustrade.core.codec import Message
@@ -11,74 +11,95 @@ from nexustrade.core.errors import InputError
 from nexustrade.matching import messages as matching
 from nexustrade.orders import messages as orders
 
-ORDERS_TOPIC = "orders.events"
-MATCHING_TOPIC = "matching.events"
+ORDERS_TOPIC: Final = "orders.events"
+MATCHING_TOPIC: Final = "matching.events"
 
-_TO_ACCOUNT = (
-    orders.SubmitOrder,
-    orders.ReplaceOrder,
-    orders.CancelOrder,
-    orders.CancelAllOrders,
-    orders.OpenAccount,
-    orders.ConfigureAccount,
-    orders.AdjustCash,
-    orders.AdjustPosition,
-    orders.BlockAccount,
-)
-_TO_ALL_ORDERS = (orders.BlockVenue, orders.RestrictInstrument)
-_TO_ALL_MATCHING = (matching.OpenSession, matching.CloseSession, matching.Tick)
-_EXECUTIONS = (matching.Removed, matching.Decremented, matching.Amended, matching.Refused)
+# How the partitions of a message are found: from its account, its symbol, or all of a stage.
+_ACCOUNT: Final = 1
+_SYMBOL: Final = 2
+_ALL_ORDERS: Final = 3
+_ALL_MATCHING: Final = 4
+_ALL: Final = 5
+_TRADE: Final = 6
+
+_COMMANDS: Final[dict[Any, int]] = {
+    orders.SubmitOrder: _ACCOUNT,
+    orders.ReplaceOrder: _ACCOUNT,
+    orders.CancelOrder: _ACCOUNT,
+    orders.CancelAllOrders: _ACCOUNT,
+    orders.OpenAccount: _ACCOUNT,
+    orders.ConfigureAccount: _ACCOUNT,
+    orders.AdjustCash: _ACCOUNT,
+    orders.AdjustPosition: _ACCOUNT,
+    orders.BlockAccount: _ACCOUNT,
+    orders.BlockVenue: _ALL_ORDERS,
+    orders.RestrictInstrument: _ALL_ORDERS,
+    matching.OpenSession: _ALL_MATCHING,
+    matching.CloseSession: _ALL_MATCHING,
+    matching.Tick: _ALL_MATCHING,
+    matching.DefineInstrument: _ALL,
+}
+_EVENTS: Final[dict[Any, int]] = {
+    orders.OrderAccepted: _SYMBOL,
+    orders.CancelRequested: _SYMBOL,
+    orders.ReplaceRequested: _SYMBOL,
+    matching.Traded: _TRADE,
+    matching.Removed: _ACCOUNT,
+    matching.Decremented: _ACCOUNT,
+    matching.Amended: _ACCOUNT,
+    matching.Refused: _ACCOUNT,
+    matching.Marked: _ALL_ORDERS,
+    matching.SessionClosed: _ALL_ORDERS,
+}
+_NOBODY: Final[list[str]] = []
 
 
 class Routing:
     """The partitions of the two stages and the way of each message to them."""
 
     def __init__(self, orders_count: int, matching_count: int) -> None:
-        self.orders_shards = [f"orders-{n}" for n in range(orders_count)]
-        self.matching_shards = [f"matching-{n}" for n in range(matching_count)]
+        self.orders_shards: list[str] = [f"orders-{n}" for n in range(orders_count)]
+        self.matching_shards: list[str] = [f"matching-{n}" for n in range(matching_count)]
+        self._one: dict[str, list[str]] = {shard: [shard] for shard in self.shards()}
 
-    @property
     def shards(self) -> list[str]:
         """All streams, orders stages first."""
         return self.orders_shards + self.matching_shards
 
     def orders_of(self, account_id: str) -> str:
         """The orders stage partition of an account."""
-        return self.orders_shards[crc32(account_id.encode()) % len(self.orders_shards)]
+        shards = self.orders_shards
+        return shards[crc32(account_id.encode()) % len(shards)] if len(shards) > 1 else shards[0]
 
     def matching_of(self, symbol: str) -> str:
         """The matching stage partition of a symbol."""
-        return self.matching_shards[crc32(symbol.encode()) % len(self.matching_shards)]
+        shards = self.matching_shards
+        return shards[crc32(symbol.encode()) % len(shards)] if len(shards) > 1 else shards[0]
 
-    def command(self, command: Message) -> Sequence[str]:
+    def command(self, command: Message) -> list[str]:
         """The partitions that take a command; `InputError` when no stage does."""
-        kind = type(command)
-        if kind in _TO_ACCOUNT:
-            return (self.orders_of(command.account_id),)  # type: ignore[attr-defined]
-        if kind in _TO_ALL_ORDERS:
-            return self.orders_shards
-        if kind in _TO_ALL_MATCHING:
-            return self.matching_shards
-        if kind is matching.DefineInstrument:
-            return self.shards
-        raise InputError("command", kind.__name__, "no stage takes it")
+        way = _COMMANDS.get(type(command), 0)
+        if not way:
+            raise InputError("command", type(command).__name__, "no stage takes it")
+        return self._targets(way, command)
 
-    def event(self, event: Message) -> Sequence[str]:
+    def event(self, event: Message) -> list[str]:
         """The partitions that take a stage's event as their input; most events have none."""
-        kind = type(event)
-        if kind is orders.OrderAccepted or kind is orders.CancelRequested:
-            return (self.matching_of(event.symbol),)  # type: ignore[attr-defined]
-        if kind is matching.Traded:
-            maker = self.orders_of(event.maker_account_id)  # type: ignore[attr-defined]
-            taker = self.orders_of(event.taker_account_id)  # type: ignore[attr-defined]
-            return (maker,) if maker == taker else (maker, taker)
-        if kind in _EXECUTIONS:
-            return (self.orders_of(event.account_id),)  # type: ignore[attr-defined]
-        if kind is orders.ReplaceRequested:
-            return (self.matching_of(event.symbol),)  # type: ignore[attr-defined]
-        if kind is matching.Marked or kind is matching.SessionClosed:
+        way = _EVENTS.get(type(event), 0)
+        return self._targets(way, event) if way else _NOBODY
+
+    def _targets(self, way: int, message: Any) -> list[str]:
+        if way == _ACCOUNT:
+            return self._one[self.orders_of(message.account_id)]
+        if way == _SYMBOL:
+            return self._one[self.matching_of(message.symbol)]
+        if way == _TRADE:
+            maker = self.orders_of(message.maker_account_id)
+            taker = self.orders_of(message.taker_account_id)
+            return self._one[maker] if maker == taker else [maker, taker]
+        if way == _ALL_ORDERS:
             return self.orders_shards
-        return ()
+        return self.matching_shards if way == _ALL_MATCHING else self.shards()
 
     def topic(self, shard: str) -> str:
         """The topic on which a stream's events are published."""

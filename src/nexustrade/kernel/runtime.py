@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -26,7 +26,8 @@ from nexustrade.core.errors import (
     StoreUnavailable,
     check,
 )
-from nexustrade.kernel.chain import GENESIS, link, seal
+from nexustrade.kernel.chain import GENESIS, link, seal_all
+from nexustrade.kernel.flow import Effect, Flow
 from nexustrade.kernel.ports import (
     Append,
     Clock,
@@ -37,23 +38,14 @@ from nexustrade.kernel.ports import (
     Snapshot,
     StoredEvent,
 )
-from nexustrade.kernel.stage import Recorded, Stage
+from nexustrade.kernel.routing import Routing
+from nexustrade.kernel.stage import Stage
 
 RETRY_FIRST_S: Final = 0.02
 RETRY_MAX_S: Final = 0.5
 """Bounds of the wait between two tries while the store is away."""
 
 log = structlog.get_logger()
-
-
-class Router(Protocol):
-    """Which partitions take a message (`kernel.routing`)."""
-
-    def command(self, command: Message) -> Sequence[str]: ...
-
-    def event(self, event: Message) -> Sequence[str]: ...
-
-    def topic(self, shard: str) -> str: ...
 
 
 class Limits(NamedTuple):
@@ -69,17 +61,7 @@ class _Pending(NamedTuple):
     """A client's command and where its answer goes."""
 
     command: Message
-    shards: Sequence[str]
     answer: asyncio.Future[Sequence[LogEntry]]
-
-
-class _Batch:
-    """What one batch has produced: events by stream, watermarks, and each client's answer."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, list[Recorded]] = {}
-        self.watermarks: dict[tuple[str, str], int] = {}
-        self.answers: list[tuple[_Pending, list[tuple[str, Recorded]]]] = []
 
 
 class Runtime:
@@ -90,7 +72,7 @@ class Runtime:
         store: EventStore,
         publish_to: Log,
         clock: Clock,
-        router: Router,
+        routing: Routing,
         make_stage: Callable[[str], Stage],
         shards: Sequence[str],
         limits: Limits | None = None,
@@ -98,7 +80,7 @@ class Runtime:
         self._store = store
         self._log = publish_to
         self._clock = clock
-        self._router = router
+        self._routing = routing
         self._make_stage = make_stage
         self._shards = tuple(shards)
         self._limits = limits or Limits()
@@ -109,6 +91,7 @@ class Runtime:
         self._epochs: dict[str, int] = {}
         self._hashes: dict[str, bytes] = {}
         self.stages: dict[str, Stage] = {}
+        self._flow = Flow({}, routing)
         self.available = False
         self.failed: BaseException | None = None
         self.on_failure: Callable[[BaseException], None] = lambda _: None
@@ -125,7 +108,7 @@ class Runtime:
         if len(self._queue) >= self._limits.queue_len_max:
             raise Overloaded(f"{self._limits.queue_len_max} commands are waiting")
         answer: asyncio.Future[Sequence[LogEntry]] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Pending(command, self._router.command(command), answer))
+        self._queue.append(_Pending(command, answer))
         self._wake.set()
         return await answer
 
@@ -178,90 +161,47 @@ class Runtime:
     # ------------------------------------------------------------ one batch
 
     async def _run_batch(self, pending: Sequence[_Pending]) -> None:
-        batch = _Batch()
         try:
-            for one in pending:
-                self._decide(batch, one)
-            appends = self._appends(batch)
+            answers = [self._flow.run(one.command, self._clock.now_us()) for one in pending]
+            appends, watermarks = self._sealed()
         except BaseException as error:
             # Nothing of the batch is stored, and nothing of it may be answered.
             _fail(pending, StoreUnavailable("the venue has stopped"))
             raise InvariantError(f"a stage failed: {error!r}") from error
         if appends:
             try:
-                await self._commit(appends, batch.watermarks, pending)
+                await self._commit(appends, watermarks, pending)
             except StoreUnavailable as error:
                 _fail(pending, error)
                 await self._rebuild()
                 return
-            for append in appends:
-                self._hashes[append.shard] = append.events[-1].hash
             await self._publish(appends)
-        for one, recorded in batch.answers:
+        for one, effects in zip(pending, answers, strict=True):
             if not one.answer.done():
-                one.answer.set_result(
-                    [LogEntry(shard, r.seq, r.ts_us, r.cause, r.event) for shard, r in recorded]
-                )
+                one.answer.set_result([_entry(effect) for effect in effects])
 
-    def _decide(self, batch: _Batch, one: _Pending) -> None:
-        """Run a command and, at once, whatever it leads to in the partitions hosted here."""
-        now_us = self._clock.now_us()
-        cause = type(one.command).__name__
-        answer: list[tuple[str, Recorded]] = []
-        for shard in one.shards:
-            recorded = self.stages[shard].take(one.command, now_us, cause)
-            answer.extend((shard, r) for r in recorded)
-            self._follow(batch, shard, recorded, now_us)
-        batch.answers.append((one, answer))
-
-    def _follow(self, batch: _Batch, shard: str, recorded: Sequence[Recorded], now_us: int) -> None:
-        """Note new events and hand each to the partitions that take it, until nothing is left."""
-        queue: deque[tuple[str, Recorded]] = deque()
-        self._note(batch, queue, shard, recorded)
-        while queue:
-            source, event = queue.popleft()
-            for target in self._router.event(event.event):
-                stage = self.stages.get(target)
-                if stage is None:
-                    continue
-                led_to = stage.take(event.event, now_us, f"{source}:{event.seq}")
-                self._note(batch, queue, target, led_to)
-
-    def _note(
-        self,
-        batch: _Batch,
-        queue: deque[tuple[str, Recorded]],
-        shard: str,
-        recorded: Sequence[Recorded],
-    ) -> None:
-        if recorded:
-            batch.entries.setdefault(shard, []).extend(recorded)
-            queue.extend((shard, r) for r in recorded)
-
-    def _appends(self, batch: _Batch) -> list[Append]:
+    def _sealed(self) -> tuple[list[Append], dict[tuple[str, str], int]]:
+        """The new events of each stream, encoded and chained, and the watermarks they bring."""
         appends = []
-        for shard, recorded in batch.entries.items():
+        watermarks = {}
+        for shard, recorded in self._flow.collect().items():
+            rows = seal_all(self._hashes[shard], shard, recorded)
+            appends.append(Append(shard, self._epochs[shard], recorded[0].seq - 1, rows))
             for target in self._shards:
                 # Every event of the batch was offered to every partition hosted here.
                 if target != shard:
-                    batch.watermarks[target, shard] = recorded[-1].seq
-            linked = self._hashes[shard]
-            rows: list[StoredEvent] = []
-            for r in recorded:
-                row = seal(linked, shard, r.seq, r.ts_us, r.cause, r.event)
-                linked = row.hash
-                rows.append(row)
-            appends.append(Append(shard, self._epochs[shard], recorded[0].seq - 1, rows))
-        return appends
+                    watermarks[target, shard] = recorded[-1].seq
+        return appends, watermarks
 
     async def _publish(self, appends: Sequence[Append]) -> None:
         for append in appends:
+            self._hashes[append.shard] = append.events[-1].hash
             entries = [
                 LogEntry(row.shard, row.seq, row.ts_us, row.cause, row.event, row.payload)
                 for row in append.events
                 if row.event is not None
             ]
-            await self._log.publish(self._router.topic(append.shard), entries)
+            await self._log.publish(self._routing.topic(append.shard), entries)
 
     # ------------------------------------------------------------ commit
 
@@ -356,6 +296,7 @@ class Runtime:
             self._epochs[shard] = state.epoch
             stages[shard] = stage
         self.stages = stages
+        self._flow = Flow(stages, self._routing)
         await self._catch_up()
 
     async def _catch_up(self) -> None:
@@ -364,29 +305,23 @@ class Runtime:
         Where all stages live in one process their streams commit together and there is nothing;
         after a change of placement there may be.
         """
-        batch = _Batch()
         for target in self._shards:
             marks = await self._store.watermarks(target)
             for source in self._shards:
-                if self.stages[source].seq > marks.get(source, 0):
-                    await self._deliver_missed(batch, target, source, marks.get(source, 0))
-        appends = self._appends(batch)
+                if source != target and self.stages[source].seq > marks.get(source, 0):
+                    await self._deliver_missed(target, source, marks.get(source, 0))
+        appends, watermarks = self._sealed()
         if appends:
-            await self._store.append(appends, batch.watermarks)
+            await self._store.append(appends, watermarks)
             for append in appends:
                 self._hashes[append.shard] = append.events[-1].hash
 
-    async def _deliver_missed(
-        self, batch: _Batch, target: str, source: str, after_seq: int
-    ) -> None:
+    async def _deliver_missed(self, target: str, source: str, after_seq: int) -> None:
         async for rows in self._store.read(source, after_seq):
             for row in rows:
                 event = decode(row.event_type, row.payload)
-                if target not in self._router.event(event):
-                    continue
-                now_us = self._clock.now_us()
-                led_to = self.stages[target].take(event, now_us, f"{source}:{row.seq}")
-                self._follow(batch, target, led_to, now_us)
+                if target in self._routing.event(event):
+                    self._flow.deliver(target, source, row.seq, event, self._clock.now_us())
 
 
 async def restore(store: EventStore, stage: Stage, upto_seq: int | None = None) -> bytes:
@@ -416,3 +351,8 @@ def _fail(pending: Sequence[_Pending], error: Exception) -> None:
     for one in pending:
         if not one.answer.done():
             one.answer.set_exception(error)
+
+
+def _entry(effect: Effect) -> LogEntry:
+    r = effect.recorded
+    return LogEntry(effect.shard, r.seq, r.ts_us, r.cause, r.event)
