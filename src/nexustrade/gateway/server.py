@@ -1,0 +1,191 @@
+"""The HTTP server: uvicorn, with the limits that keep a hostile client from costing much.
+
+It runs in the caller's event loop (uvloop, when that is what the caller runs), installs no signal
+handlers and writes no access log.
+"""
+
+import asyncio
+import socket
+from asyncio import TimerHandle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from nexustrade.gateway.stream import ABORT
+from nexustrade.gateway.web import AsgiApp
+
+CONNECTIONS_MAX: Final = 1024
+"""Connections and running requests; more are answered 503 at once."""
+BACKLOG_MAX: Final = 2048
+KEEP_ALIVE_S: Final = 75
+GRACEFUL_STOP_S: Final = 5
+WS_MESSAGE_LEN_MAX: Final = 65_536
+WS_PING_S: Final = 20.0
+HEAD_LEN_MAX: Final = 65_536
+"""Bytes of a request's line and headers."""
+HEAD_S_MAX: Final = 10.0
+"""Time for a request's line and headers to arrive, and for a new connection's first request."""
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """HTTP with limits on the size and the time of a request's head, which the parser has not."""
+
+    _head_len = 0
+    _in_head = True
+    _head_timer: TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_S_MAX, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_len += len(data)
+            if self._head_len > HEAD_LEN_MAX and len(data) < self._head_len:
+                self._refuse(b"431 Request Header Fields Too Large", 43110000, "headers too long")
+                return
+        super().data_received(data)
+        if self._in_head and self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_S_MAX, self._head_is_late)
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head_len = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(b"400 Bad Request", 40010000, msg)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self._refuse(b"408 Request Timeout", 40810000, "the request did not arrive in time")
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, status: bytes, code: int, message: str) -> None:
+        body = f'{{"code":{code},"message":"{message}"}}'.encode()
+        self.transport.write(
+            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n%b" % (status, len(body), body)
+        )
+        self.transport.close()
+
+
+class AbortableWebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket whose application may drop the transport when the peer reads no more.
+
+    A polite close waits until everything written is read: for ever, with such a peer.
+    """
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        scope: Any = getattr(self, "scope", None)
+        if scope is not None:
+            scope["extensions"][ABORT] = self.transport.abort
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers; `ready` is set once it serves."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+class HttpServer:
+    """A server that runs; `port` is where."""
+
+    def __init__(self, server: _Server, task: asyncio.Task[None], port: int) -> None:
+        self._server = server
+        self._task = task
+        self.port = port
+
+    async def stop(self) -> None:
+        """Take no more connections, let running requests finish, close the rest, return."""
+        self._server.should_exit = True
+        await self._task
+
+
+async def serve(
+    app: AsgiApp,
+    host: str,
+    port: int,
+    *,
+    connections_max: int = CONNECTIONS_MAX,
+    backlog: int = BACKLOG_MAX,
+    keep_alive_s: int = KEEP_ALIVE_S,
+    graceful_stop_s: int = GRACEFUL_STOP_S,
+) -> HttpServer:
+    """Serve an application and return once it can be reached; port 0 takes any free one.
+
+    Raises `OSError` when the address cannot be had.
+    """
+    listener = _listen(host, port, backlog)
+    config = uvicorn.Config(
+        app,
+        http=BoundedHttp,
+        ws=AbortableWebSocket,
+        lifespan="off",
+        ws_max_size=WS_MESSAGE_LEN_MAX,
+        ws_ping_interval=WS_PING_S,
+        ws_ping_timeout=WS_PING_S,
+        ws_per_message_deflate=False,
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=connections_max,
+        backlog=backlog,
+        timeout_keep_alive=keep_alive_s,
+        timeout_graceful_shutdown=graceful_stop_s,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]), name="gateway-http")
+    ready = asyncio.create_task(server.ready.wait())
+    await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        ready.cancel()
+        listener.close()
+        task.result()
+    return HttpServer(server, task, listener.getsockname()[1])
+
+
+def _listen(host: str, port: int, backlog: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(backlog)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
