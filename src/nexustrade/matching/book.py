@@ -231,11 +231,12 @@ class Book:
 
     def rest(self, order: Order) -> None:
         """Put an order into the book, behind all others at its price."""
-        if order.order_id in self.orders:
+        known = len(self.orders)
+        self.orders[order.order_id] = order
+        if len(self.orders) == known:
             raise InvariantError(f"order {order.order_id} rests already")
         self.arrivals += 1
         order.arrival = self.arrivals
-        self.orders[order.order_id] = order
         side = self.bids if order.is_buy else self.asks
         side.level(order.limit_px).append(order)
 
