@@ -1,6 +1,6 @@
 """Every registered message class, and hypothesis strategies that fill them."""
 
-import importlib
+import importlib.util
 import pkgutil
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints

@@ -113,7 +113,7 @@ def test_messages_are_frozen_and_leave_the_name_of_the_version_free(cls: type[Me
 
 
 def test_equal_values_are_left_out_whether_or_not_they_are_the_same_object() -> None:
-    stp = "".join(["CANCEL", "_", "NEWEST"])
+    stp = "cancel_newest".upper()
     message = OrderAccepted("a", "o", "c", "S", "BUY", "LIMIT", "DAY", stp=stp)
     assert b"stp" not in codec.encode(message)
     rejected = OrderRejected("a", "o", "c", "S", "BUY", "LIMIT", "WHY", "text", facts={})
@@ -133,7 +133,8 @@ def test_fields_of_a_newer_writer_are_passed_over() -> None:
     assert codec.decode("Sample", payload) == Sample("z", 10_000)
 
 
-def test_a_message_without_a_version_is_version_1(upcasters: None) -> None:
+@pytest.mark.usefixtures("upcasters")
+def test_a_message_without_a_version_is_version_1() -> None:
     assert codec.decode("Sample", b'{"px":100.05,"zeta":"z"}') == Sample("z", 1_000_500)
 
 
