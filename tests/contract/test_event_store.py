@@ -16,7 +16,7 @@ from nexustrade.matching.messages import Traded
 from nexustrade.orders.messages import OrderRejected, ReplaceRequested
 from tests.contract.streams import Stream, bare, cash, order, read_all
 
-HOSTILE = "'; DROP TABLE order_events; -- \\ \\. \\N \t\n\r \x01 \x7f \x85 \u2028 \" {\"a\":1} é漢🜚 %s %(a)s $1"
+HOSTILE = '\'; DROP TABLE order_events; -- \\ \\. \\N \t\n\r \x01 \x7f \x85 \u2028 " {"a":1} é漢🜚 %s %(a)s $1'
 
 
 @dataclass
@@ -148,9 +148,7 @@ async def test_watermarks_can_move_alone_but_not_past_the_fence(store: EventStor
     assert await store.head("orders-0") == stream.state
 
 
-async def test_reading_keeps_its_bounds(
-    store: EventStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_reading_keeps_its_bounds(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (memory_module, postgres_module):
         monkeypatch.setattr(module, "READ_LEN_MAX", 4)
     stream = await Stream.claimed(store, "orders-0")
@@ -166,9 +164,7 @@ async def test_reading_keeps_its_bounds(
     assert await read_all(store, "orders-0", 10, 99) == rows[10:]
 
 
-async def test_a_second_owner_is_told(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_second_owner_is_told(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_module, "CLAIM_WAIT_S", 0.1)
     first, second = stores.open(), stores.open()
     stream = await Stream.claimed(first, "orders-0")

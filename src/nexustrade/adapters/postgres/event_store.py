@@ -254,7 +254,7 @@ class PostgresEventStore:
         """The connection for appending, made anew when it was lost."""
         if self._closed:
             raise StoreUnavailable("the event store is closed")
-        if self._wire is not None and not self._wire.broken:
+        if self._wire is not None and not self._wire.broken():
             return self._wire
         connection = await _connect(self._dsn, _PREPARE)
         try:

@@ -6,6 +6,7 @@ the copied rows end, so ending them is the point of no return.
 """
 
 import asyncio
+import select
 from typing import Final
 
 import psycopg
@@ -27,13 +28,20 @@ class Wire:
         self.connection = connection
         self._pgconn: PGconn = connection.pgconn
         self._socket = connection.pgconn.socket
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._reading = False
 
-    @property
     def broken(self) -> bool:
-        """Whether the connection can not be used any more."""
+        """Whether the connection cannot be used any more, as far as that is known by now."""
+        if not self.connection.closed and self._poll.poll(0):
+            # Nothing is on its way while no statement runs, but a farewell.
+            try:
+                self._pgconn.consume_input()
+            except psycopg.Error:
+                self._give_up()
         return self.connection.closed
 
     async def transact(self, statement: str, fences: int, rows: bytes, timeout_s: float) -> None:
