@@ -27,6 +27,8 @@ MONEY_PATHS = (
     "nexustrade/adapters/postgres/rows.py",
     "/messages.py",
 )
+# In a money path, but an edge that reckons in exact Decimals, whose division looks the same.
+EDGES = ("nexustrade/matching/conformance.py",)
 NOT_MONEY = re.compile(
     r"(^|_)(s|ms|ns|seconds?|timeout|deadline|elapsed|interval|delay|hz|mb)(_max|_min)?$",
     re.IGNORECASE,
@@ -165,7 +167,8 @@ def _names_seconds(node: ast.expr) -> bool:
 
 def floats_in(source: str, path: str) -> list[tuple[int, str]]:
     """The forbidden uses of floats in a file's text, as (line, what); sorted by line."""
-    finder = Finder(money_path=any(part in path for part in MONEY_PATHS))
+    inside = any(part in path for part in MONEY_PATHS)
+    finder = Finder(money_path=inside and not path.endswith(EDGES))
     finder.visit(ast.parse(source))
     lines = source.splitlines()
     return sorted((line, what) for line, what in finder.found if not EXEMPT.search(lines[line - 1]))
