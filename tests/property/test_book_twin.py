@@ -82,7 +82,10 @@ class Twin:
                 order.limit > taker.limit if taker.is_buy else order.limit < taker.limit
             ):
                 continue
-            if best is None or best.limit is None or (order.limit < best.limit if taker.is_buy else order.limit > best.limit):
+            better = best is None or (
+                order.limit < (best.limit or 0) if taker.is_buy else order.limit > (best.limit or 0)
+            )
+            if better:
                 best = order
         return best
 
