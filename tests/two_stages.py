@@ -38,8 +38,8 @@ class TwoStages:
         """All events that the command led to, of all partitions, in the order they happened."""
         self.now_us += 1_000
         self.flow.run(command, self.now_us)
-        new = [(effect.shard, effect.recorded) for effect in self.flow.effects]
-        self.flow.effects = []
+        new = [(recorded.shard, recorded) for recorded in self.flow.events]
+        self.flow.events = []
         self.log.extend(new)
         return [r.event for _, r in new]
 

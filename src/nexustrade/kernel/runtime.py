@@ -27,7 +27,7 @@ from nexustrade.core.errors import (
     check,
 )
 from nexustrade.kernel.chain import GENESIS, link, seal_all
-from nexustrade.kernel.flow import Effect, Flow
+from nexustrade.kernel.flow import Flow
 from nexustrade.kernel.ports import (
     Append,
     Clock,
@@ -39,7 +39,7 @@ from nexustrade.kernel.ports import (
     StoredEvent,
 )
 from nexustrade.kernel.routing import Routing
-from nexustrade.kernel.stage import Stage
+from nexustrade.kernel.stage import Recorded, Stage
 
 RETRY_FIRST_S: Final = 0.02
 RETRY_MAX_S: Final = 0.5
@@ -176,9 +176,9 @@ class Runtime:
                 await self._rebuild()
                 return
             await self._publish(appends)
-        for one, effects in zip(pending, answers, strict=True):
+        for one, events in zip(pending, answers, strict=True):
             if not one.answer.done():
-                one.answer.set_result([_entry(effect) for effect in effects])
+                one.answer.set_result([_entry(recorded) for recorded in events])
 
     def _sealed(self) -> tuple[list[Append], dict[tuple[str, str], int]]:
         """The new events of each stream, encoded and chained, and the watermarks they bring."""
@@ -353,6 +353,5 @@ def _fail(pending: Sequence[_Pending], error: Exception) -> None:
             one.answer.set_exception(error)
 
 
-def _entry(effect: Effect) -> LogEntry:
-    r = effect.recorded
-    return LogEntry(effect.shard, r.seq, r.ts_us, r.cause, r.event)
+def _entry(r: Recorded) -> LogEntry:
+    return LogEntry(r.shard, r.seq, r.ts_us, r.cause, r.event)

@@ -6,13 +6,14 @@ construction. The base keeps the stream's numbers and times.
 """
 
 from nexustrade.core.codec import Message
-from nexustrade.core.errors import check
+from nexustrade.core.errors import InvariantError
 
 
 class Recorded:
     """One event of a stream: its number, its time (microseconds) and what caused it."""
 
-    def __init__(self, seq: int, ts_us: int, cause: str, event: Message) -> None:
+    def __init__(self, shard: str, seq: int, ts_us: int, cause: str, event: Message) -> None:
+        self.shard = shard
         self.seq = seq
         self.ts_us = ts_us
         self.cause = cause
@@ -32,11 +33,16 @@ class Stage:
 
     def take(self, message: Message, now_us: int, cause: str) -> list[Recorded]:
         """Decide on one message and return the events it led to, already applied."""
+        events: list[Recorded] = []
+        self.take_into(events, message, now_us, cause)
+        return events
+
+    def take_into(self, events: list[Recorded], message: Message, now_us: int, cause: str) -> None:
+        """As `take`, but the events are added to a list."""
         self._now_us = now_us
         self._cause = cause
-        self.emitted = []
+        self.emitted = events
         self.decide(message)
-        return self.emitted
 
     def emit(self, event: Message) -> None:
         """Number and time an event, strictly after the one before, and apply it."""
@@ -46,12 +52,14 @@ class Stage:
         self.seq += 1
         self.ts_us = ts_us
         self.apply(event, ts_us)
-        self.emitted.append(Recorded(self.seq, ts_us, self._cause, event))
+        self.emitted.append(Recorded(self.shard, self.seq, ts_us, self._cause, event))
 
     def replay(self, seq: int, ts_us: int, event: Message) -> None:
         """Fold a stored event: the next of the stream, or a broken invariant."""
-        check(seq == self.seq + 1, f"{self.shard}: event {seq} follows {self.seq}")
-        check(ts_us > self.ts_us, f"{self.shard}: time of event {seq} does not rise")
+        if seq != self.seq + 1:
+            raise InvariantError(f"{self.shard}: event {seq} does not follow {self.seq}")
+        if ts_us <= self.ts_us:
+            raise InvariantError(f"{self.shard}: time of event {seq} does not rise")
         self.seq = seq
         self.ts_us = ts_us
         self.apply(event, ts_us)

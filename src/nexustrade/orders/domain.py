@@ -6,7 +6,7 @@ trade pays the other receives, and every fee is on the house's account.
 """
 
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -110,6 +110,30 @@ _decode: Final = msgspec.json.Decoder().decode
 _STP_MODES: Final = (STP_NEWEST, STP_OLDEST, STP_BOTH, STP_DECREMENT)
 _INSTRUMENT_STATES: Final = ("ACTIVE", "HALTED", "RESTRICTED")
 
+# One look-up of the message's class tells the way; the frequent ones come first.
+_DECIDE: Final[dict[Any, int]] = {
+    SubmitOrder: 1,
+    Traded: 2,
+    CancelOrder: 3,
+    Removed: 4,
+    ReplaceOrder: 5,
+    Amended: 6,
+    Refused: 7,
+    Marked: 8,
+    Decremented: 9,
+}
+_APPLY: Final[dict[Any, int]] = {
+    OrderAccepted: 1,
+    OrderFilled: 2,
+    CancelRequested: 3,
+    OrderCanceled: 4,
+    PriceMarked: 5,
+    OrderExpired: 6,
+    ReplaceRequested: 7,
+    OrderReplaced: 8,
+    OrderRejected: 9,
+}
+
 
 class Assessment:
     """What an order needs and holds if it is accepted, or why it is rejected (`reason`)."""
@@ -152,40 +176,25 @@ class OrdersStage(Stage):
     # ------------------------------------------------------------ decide
 
     def decide(self, message: Message) -> None:
-        kind = type(message)
-        if kind is SubmitOrder:
-            assert isinstance(message, SubmitOrder)
-            self._submit(message)
-        elif kind is Traded:
-            assert isinstance(message, Traded)
-            self._traded(message)
-        elif kind is CancelOrder:
-            assert isinstance(message, CancelOrder)
-            self._cancel(message)
-        elif kind is Removed:
-            assert isinstance(message, Removed)
-            self._removed(message)
-        elif kind is ReplaceOrder:
-            assert isinstance(message, ReplaceOrder)
-            self._replace(message)
-        elif kind is Amended:
-            assert isinstance(message, Amended)
-            if message.account_id in self.accounts:
-                self.emit(
-                    OrderReplaced(message.account_id, message.order_id, message.orig_order_id)
-                )
-        elif kind is Refused:
-            assert isinstance(message, Refused)
-            self._refused(message)
-        elif kind is Marked:
-            assert isinstance(message, Marked)
-            instrument = self.instruments.get(message.symbol)
-            if instrument is not None and instrument.last_px != message.last_px:
-                self.emit(PriceMarked(message.symbol, message.last_px))
-        elif kind is Decremented:
-            assert isinstance(message, Decremented)
-            if message.account_id in self.accounts:
-                self.emit(OrderDecremented(message.account_id, message.order_id, message.by_qty))
+        kind = _DECIDE.get(type(message), 0)
+        if kind == 1:
+            self._submit(cast(SubmitOrder, message))
+        elif kind == 2:
+            self._traded(cast(Traded, message))
+        elif kind == 3:
+            self._cancel(cast(CancelOrder, message))
+        elif kind == 4:
+            self._removed(cast(Removed, message))
+        elif kind == 5:
+            self._replace(cast(ReplaceOrder, message))
+        elif kind == 6:
+            self._amended(cast(Amended, message))
+        elif kind == 7:
+            self._refused(cast(Refused, message))
+        elif kind == 8:
+            self._marked(cast(Marked, message))
+        elif kind == 9:
+            self._decremented(cast(Decremented, message))
         else:
             self._decide_rare(message)
 
@@ -724,6 +733,19 @@ class OrdersStage(Stage):
         else:
             self.emit(OrderCanceled(r.account_id, r.order_id, r.leaves_qty, r.reason))
 
+    def _amended(self, a: Amended) -> None:
+        if a.account_id in self.accounts:
+            self.emit(OrderReplaced(a.account_id, a.order_id, a.orig_order_id))
+
+    def _decremented(self, d: Decremented) -> None:
+        if d.account_id in self.accounts:
+            self.emit(OrderDecremented(d.account_id, d.order_id, d.by_qty))
+
+    def _marked(self, k: Marked) -> None:
+        instrument = self.instruments.get(k.symbol)
+        if instrument is not None and instrument.last_px != k.last_px:
+            self.emit(PriceMarked(k.symbol, k.last_px))
+
     def _refused(self, r: Refused) -> None:
         account = self.accounts.get(r.account_id)
         if account is None:
@@ -832,37 +854,33 @@ class OrdersStage(Stage):
     # ------------------------------------------------------------ apply
 
     def apply(self, event: Message, ts_us: int) -> None:
-        kind = type(event)
-        if kind is OrderAccepted:
-            assert isinstance(event, OrderAccepted)
-            self._apply_accepted(event, ts_us)
-        elif kind is OrderFilled:
-            assert isinstance(event, OrderFilled)
-            self._apply_filled(event, ts_us)
-        elif kind is CancelRequested:
-            assert isinstance(event, CancelRequested)
-            order = self.orders[event.order_id]
+        kind = _APPLY.get(type(event), 0)
+        if kind == 1:
+            self._apply_accepted(cast(OrderAccepted, event), ts_us)
+        elif kind == 2:
+            self._apply_filled(cast(OrderFilled, event), ts_us)
+        elif kind == 3:
+            order = self.orders[cast(CancelRequested, event).order_id]
             order.ord_status = PENDING_CANCEL
             order.updated_us = ts_us
-        elif kind is OrderCanceled:
-            assert isinstance(event, OrderCanceled)
-            self._apply_closed(event.order_id, CANCELED, event.reason, ts_us)
-        elif kind is PriceMarked:
-            assert isinstance(event, PriceMarked)
-            self.instruments[event.symbol].last_px = event.last_px
-        elif kind is OrderExpired:
-            assert isinstance(event, OrderExpired)
-            self._apply_closed(event.order_id, EXPIRED, event.reason, ts_us)
-        elif kind is ReplaceRequested:
-            assert isinstance(event, ReplaceRequested)
-            self._apply_replace_requested(event, ts_us)
-        elif kind is OrderReplaced:
-            assert isinstance(event, OrderReplaced)
-            self._apply_replaced(event, ts_us)
-        elif kind is not OrderRejected:
+        elif kind == 4:
+            canceled = cast(OrderCanceled, event)
+            self._apply_closed(canceled.order_id, CANCELED, canceled.reason, ts_us)
+        elif kind == 5:
+            mark = cast(PriceMarked, event)
+            self.instruments[mark.symbol].last_px = mark.last_px
+        elif kind == 6:
+            expired = cast(OrderExpired, event)
+            self._apply_closed(expired.order_id, EXPIRED, expired.reason, ts_us)
+        elif kind == 7:
+            self._apply_replace_requested(cast(ReplaceRequested, event), ts_us)
+        elif kind == 8:
+            self._apply_replaced(cast(OrderReplaced, event), ts_us)
+        elif kind == 0:
             self._apply_rare(event, ts_us)
-        while self.closed and self.closed[0].closed_us + self.closed_keep_us < ts_us:
-            self._forget(self.closed.popleft())
+        closed = self.closed
+        while closed and closed[0].closed_us + self.closed_keep_us < ts_us:
+            self._forget(closed.popleft())
 
     def _apply_rare(self, event: Message, ts_us: int) -> None:
         if isinstance(event, CancelRejected):
@@ -969,7 +987,7 @@ class OrdersStage(Stage):
         self._drop_extra(account, order)
         account.reserved -= order.reserved
         order.reserved = 0
-        account.positions[order.symbol].count(order, -1)
+        account.position(order.symbol).count(order, -1)
         order.leaves_qty = 0
         order.ord_status = status
         order.close_reason = reason
