@@ -464,11 +464,13 @@ _EQUITY_ENDS: Final = sql.SQL("""
     FROM account_equity WHERE {where}
 """)
 _FIND_EQUITY: Final = sql.SQL("""
-    SELECT DISTINCT ON ((us - %s) / %s) us, equity::text FROM (
-        SELECT (extract(epoch FROM ts) * 1000000)::bigint AS us, equity
-        FROM account_equity WHERE {where}
-    ) AS sample
-    ORDER BY (us - %s) / %s, us DESC LIMIT %s
+    SELECT DISTINCT ON (span) us, equity::text FROM (
+        SELECT us, equity, (us - %s) / %s AS span FROM (
+            SELECT (extract(epoch FROM ts) * 1000000)::bigint AS us, equity
+            FROM account_equity WHERE {where}
+        ) AS timed
+    ) AS spanned
+    ORDER BY span, us DESC LIMIT %s
 """)
 
 
@@ -555,8 +557,7 @@ class History:
         first_us, last_us, count = ends[0]
         many = count > EQUITY_SAMPLES_MAX
         span_us = (last_us - first_us) // EQUITY_SAMPLES_MAX + 1 if many else 1
-        span = (first_us, span_us)
-        values = [*span, *where.values, *span, EQUITY_SAMPLES_MAX]
+        values = [first_us, span_us, *where.values, EQUITY_SAMPLES_MAX]
         return [
             EquitySample(account_id, ts_us, unscaled("equity", text, USD_DECIMALS))
             for ts_us, text in await self._fetch(where.into(_FIND_EQUITY), values)
