@@ -1,6 +1,6 @@
-"""The matching service's read side: committed books for any reader."""
+"""Readers' side of matching: replicas of the stages, folded from their published events."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from nexustrade.kernel.ports import LogEntry
 from nexustrade.matching.domain import MatchingStage
@@ -8,34 +8,43 @@ from nexustrade.matching.messages import BookSnapshot
 
 
 class BooksView:
-    """`BooksQuery` over replicas of the matching stages, folded from their committed events.
+    """Committed books: a `BooksQuery` over one replica per matching stage partition.
 
-    A replica is the stage itself, which only ever applies: a read never queues behind an order and
-    never delays one, and sees nothing that is not durable.
+    Replicas see events only once they are durable, so nobody reads what may yet be taken back.
+    Entries of other streams, and entries that were there already, are passed over; a gap in a
+    stream is a broken invariant.
     """
 
-    def __init__(self, replicas: Sequence[MatchingStage], shard_of: Callable[[str], str]) -> None:
-        self._replicas = {replica.shard: replica for replica in replicas}
-        self._shard_of = shard_of
+    def __init__(self) -> None:
+        self._replicas: dict[str, MatchingStage] = {}
 
-    async def receive(self, entries: Sequence[LogEntry]) -> None:
-        """Fold a batch of the log; what was folded before is dropped."""
+    def follow(
+        self, shard: str, state: bytes | None, seq: int, ts_us: int, epoch: int = 0
+    ) -> MatchingStage:
+        """Start the replica of a stream from a stage's dump at `seq`, or from nothing."""
+        replica = MatchingStage(shard)
+        replica.epoch = epoch
+        if state is not None:
+            replica.load(state, seq, ts_us)
+        self._replicas[shard] = replica
+        return replica
+
+    def receive(self, entries: Sequence[LogEntry]) -> None:
+        """Fold published events."""
         for entry in entries:
-            replica = self._replicas[entry.shard]
-            if entry.seq > replica.seq:
+            replica = self._replicas.get(entry.shard)
+            if replica is not None and entry.seq > replica.seq:
                 replica.replay(entry.seq, entry.ts_us, entry.event)
 
     def snapshot(self, symbol: str, depth_max: int) -> BookSnapshot | None:
         """The book of a symbol, at most `depth_max` levels a side; None when it is not listed."""
-        return self._replicas[self._shard_of(symbol)].snapshot(symbol, depth_max)
-
-    def session(self) -> tuple[str, bool]:
-        """The date of the last session that was opened or closed, and whether it is open.
-
-        All partitions are told the same; the one that lags behind decides what is to be told.
-        """
-        return min((one.session_date, one.is_open) for one in self._replicas.values())
+        for replica in self._replicas.values():
+            found = replica.snapshot(symbol, depth_max)
+            if found is not None:
+                return found
+        return None
 
     def session_open(self) -> bool:
-        """Whether continuous trading is on."""
-        return self.session()[1]
+        """Whether continuous trading is on, in every partition."""
+        replicas = self._replicas.values()
+        return len(replicas) > 0 and all(replica.is_open for replica in replicas)
