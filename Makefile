@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up test fast lint bench lock clean python
+.PHONY: help set-up up test fast lint bench lock clean python
 unexport PYTHONPATH
 unexport PYTHONHOME
 
@@ -27,6 +27,9 @@ help:
 python:
 	@test -n '$(PYTHON)' || { echo 'NexusTrade needs Python 3.11 or newer: none was found as' \
 		'python3.11 or python3 (on Debian and Ubuntu: apt install python3 python3-venv)'; exit 1; }
+
+set-up: python
+	@$(SET_UP) --tests
 
 up: python
 	@$(SET_UP)
