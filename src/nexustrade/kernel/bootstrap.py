@@ -122,10 +122,7 @@ class Venue:
             [one for one in replicas.values() if isinstance(one, OrdersStage)],
             self.routing.orders_of,
         )
-        self.books = BooksView(
-            [one for one in replicas.values() if isinstance(one, MatchingStage)],
-            self.routing.matching_of,
-        )
+        self.books = BooksView([one for one in replicas.values() if isinstance(one, MatchingStage)])
         await self.log.subscribe(ORDERS_TOPIC, self.orders.receive)
         await self.log.subscribe(MATCHING_TOPIC, self.books.receive)
 

@@ -10,26 +10,15 @@ from nexustrade.matching.messages import BookSnapshot
 class BooksView:
     """Committed books: a `BooksQuery` over one replica per matching stage partition.
 
-    Replicas see events only once they are durable, so nobody reads what may yet be taken back.
-    Entries of other streams, and entries that were there already, are passed over; a gap in a
-    stream is a broken invariant.
+    Replicas see events only once they are durable, so nobody reads what may yet be taken back, and
+    a read neither queues behind an order nor delays one. Entries of other streams, and entries
+    that were there already, are passed over; a gap in a stream is a broken invariant.
     """
 
-    def __init__(self) -> None:
-        self._replicas: dict[str, MatchingStage] = {}
+    def __init__(self, replicas: Sequence[MatchingStage]) -> None:
+        self._replicas = {replica.shard: replica for replica in replicas}
 
-    def follow(
-        self, shard: str, state: bytes | None, seq: int, ts_us: int, epoch: int = 0
-    ) -> MatchingStage:
-        """Start the replica of a stream from a stage's dump at `seq`, or from nothing."""
-        replica = MatchingStage(shard)
-        replica.epoch = epoch
-        if state is not None:
-            replica.load(state, seq, ts_us)
-        self._replicas[shard] = replica
-        return replica
-
-    def receive(self, entries: Sequence[LogEntry]) -> None:
+    async def receive(self, entries: Sequence[LogEntry]) -> None:
         """Fold published events."""
         for entry in entries:
             replica = self._replicas.get(entry.shard)
@@ -44,7 +33,13 @@ class BooksView:
                 return found
         return None
 
+    def session(self) -> tuple[str, bool]:
+        """The date of the last session that was opened or closed, and whether it is open.
+
+        All partitions are told the same; the one that was told least decides what is due.
+        """
+        return min((one.session_date, one.is_open) for one in self._replicas.values())
+
     def session_open(self) -> bool:
         """Whether continuous trading is on, in every partition."""
-        replicas = self._replicas.values()
-        return len(replicas) > 0 and all(replica.is_open for replica in replicas)
+        return all(replica.is_open for replica in self._replicas.values())

@@ -31,64 +31,60 @@ def _listing(symbol: str) -> list[Message]:
     return [DefineInstrument(symbol, 100, SHARE), OpenSession(FIRST_DAY)]
 
 
-def test_a_view_shows_what_was_published_once_however_often_it_comes() -> None:
-    stage = MatchingStage("matching-0")
-    view: BooksView = BooksView()
+async def test_a_view_shows_what_was_published_once_however_often_it_comes() -> None:
+    stage, replica = MatchingStage("matching-0"), MatchingStage("matching-0")
+    stage.epoch = replica.epoch = 3
+    view = BooksView([replica])
     query: BooksQuery = view
-    replica = view.follow("matching-0", None, 0, 0, epoch=3)
     first = _published(stage, *_listing(SYMBOL), limit("b", BUY, 5, 100))
     second = _published(stage, limit("s", SELL, 2, 100), limit("s2", SELL, 2, 101))
-    view.receive(first)
-    view.receive(first + second)
-    view.receive(second)
+    await view.receive(first)
+    await view.receive(first + second)
+    await view.receive(second)
     assert replica.dump() == stage.dump()
-    stage.epoch = 3
     assert query.snapshot(SYMBOL, 10) == stage.snapshot(SYMBOL, 10)
     assert query.snapshot("NOPE", 10) is None
 
 
-def test_a_view_starts_from_a_dump() -> None:
-    stage = MatchingStage("matching-0")
+async def test_a_view_goes_on_from_a_loaded_replica() -> None:
+    stage, replica = MatchingStage("matching-0"), MatchingStage("matching-0")
     entries = _published(stage, *_listing(SYMBOL), limit("b", BUY, 5, 100))
-    state, seq, ts_us = stage.dump(), stage.seq, stage.ts_us
+    replica.load(stage.dump(), stage.seq, stage.ts_us)
     entries += _published(stage, limit("s", SELL, 2, 100))
-    view = BooksView()
-    replica = view.follow("matching-0", state, seq, ts_us)
-    view.receive(entries)
+    await BooksView([replica]).receive(entries)
     assert replica.seq == stage.seq
     assert replica.dump() == stage.dump()
 
 
-def test_a_gap_is_a_broken_invariant() -> None:
+async def test_a_gap_is_a_broken_invariant() -> None:
     stage = MatchingStage("matching-0")
-    view = BooksView()
-    view.follow("matching-0", None, 0, 0)
+    view = BooksView([MatchingStage("matching-0")])
     entries = _published(stage, *_listing(SYMBOL), limit("b", BUY, 5, 100))
     with pytest.raises(InvariantError, match="event 2"):
-        view.receive(entries[1:])
+        await view.receive(entries[1:])
 
 
-def test_partitions_stand_side_by_side() -> None:
+async def test_partitions_stand_side_by_side() -> None:
     stages = [MatchingStage("matching-0"), MatchingStage("matching-1")]
-    view = BooksView()
+    view = BooksView([MatchingStage(stage.shard) for stage in stages])
     assert not view.session_open()
-    for stage in stages:
-        view.follow(stage.shard, None, 0, 0)
-    view.receive(_published(stages[0], *_listing("AAA")))
+    await view.receive(_published(stages[0], *_listing("AAA")))
     assert not view.session_open()
-    view.receive(_published(stages[1], *_listing("BBB"), limit("b", BUY, 5, 100, symbol="BBB")))
+    assert view.session() == ("", False)
+    await view.receive(
+        _published(stages[1], *_listing("BBB"), limit("b", BUY, 5, 100, symbol="BBB"))
+    )
     assert view.session_open()
+    assert view.session() == (FIRST_DAY, True)
     found = view.snapshot("BBB", 1)
     assert found is not None
     assert found.bids == ((100 * 10_000, 5 * SHARE, 1),)
     assert view.snapshot("AAA", 1) is not None
-    view.receive(_published(stages[0], CloseSession(FIRST_DAY)))
+    await view.receive(_published(stages[0], CloseSession(FIRST_DAY)))
     assert not view.session_open()
 
 
-def test_entries_of_other_streams_are_passed_over() -> None:
-    other = MatchingStage("matching-7")
-    view = BooksView()
-    view.follow("matching-0", None, 0, 0)
-    view.receive(_published(other, *_listing(SYMBOL)))
+async def test_entries_of_other_streams_are_passed_over() -> None:
+    view = BooksView([MatchingStage("matching-0")])
+    await view.receive(_published(MatchingStage("matching-7"), *_listing(SYMBOL)))
     assert view.snapshot(SYMBOL, 1) is None
