@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import deque
 from typing import Annotated, Any, Final
 
 import psycopg
@@ -127,4 +128,31 @@ def _events(dsn: str, filters: dict[str, str], limit: int) -> list[dict[str, Any
             rows = connection.execute(query, {**filters, "limit": limit}).fetchall()
     except psycopg.Error as error:
         raise CommandError(f"the event store does not answer: {error}", UNREACHABLE) from None
-    return [row | {"event_time": row["event_time"].isoformat()} for row in reversed(rows)]
+    told = in_order(list(reversed(rows)))
+    return [row | {"event_time": row["event_time"].isoformat()} for row in told]
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Events of several streams by time, but none before the one that caused it.
+
+    Events of one command have the same time in all streams.
+    """
+    streams: dict[str, deque[dict[str, Any]]] = {}
+    for row in rows:
+        streams.setdefault(row["shard"], deque()).append(row)
+    waiting = {_place(row) for row in rows}
+    told: list[dict[str, Any]] = []
+    while waiting:
+        heads = sorted((each[0] for each in streams.values() if each), key=_when)
+        ready = next((each for each in heads if each["cause"] not in waiting), heads[0])
+        waiting.discard(_place(ready))
+        told.append(streams[ready["shard"]].popleft())
+    return told
+
+
+def _place(row: dict[str, Any]) -> str:
+    return f"{row['shard']}:{row['seq']}"
+
+
+def _when(row: dict[str, Any]) -> tuple[Any, str]:
+    return row["event_time"], row["shard"]

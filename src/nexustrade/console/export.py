@@ -85,9 +85,11 @@ def events(
 def _export(where: Where, which: Which, query: str, out: Path, kind: Format, account: str) -> int:
     with database(where.directory, which) as dsn, _opened(out) as file:
         try:
-            with psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_S) as connection:
-                # A cursor of the server: the rows come in pieces, and are one consistent picture.
-                cursor = connection.cursor("export", row_factory=dict_row)
+            # A cursor of the server: the rows come in pieces, and are one consistent picture.
+            with (
+                psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_S) as connection,
+                connection.cursor("export", row_factory=dict_row) as cursor,
+            ):
                 cursor.itersize = FETCH_LEN
                 cursor.execute(query, {"account": account})
                 count = write_rows(file, kind, _names(cursor), cursor)
