@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from nexustrade.gateway.refusals import FORBIDDEN, UNAUTHORIZED, ApiError
@@ -82,21 +82,14 @@ def matches(key: ApiKey | None, secret: str, now_us: int) -> bool:
     return not key.expires_us or now_us < key.expires_us
 
 
-def credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str] | None:
+def credentials(headers: Mapping[bytes, bytes]) -> tuple[str, str] | None:
     """Key id and secret out of request headers: APCA-*, Basic, or Bearer `key:secret`."""
-    key_id = secret = authorization = b""
-    for name, value in headers:
-        if name == b"apca-api-key-id":
-            key_id = value
-        elif name == b"apca-api-secret-key":
-            secret = value
-        elif name == b"authorization":
-            authorization = value
+    key_id = headers.get(b"apca-api-key-id")
+    secret = headers.get(b"apca-api-secret-key")
     if key_id and secret:
         return _checked(key_id, secret)
-    if authorization:
-        return _authorization(authorization)
-    return None
+    authorization = headers.get(b"authorization")
+    return _authorization(authorization) if authorization else None
 
 
 def _authorization(value: bytes) -> tuple[str, str] | None:

@@ -6,6 +6,7 @@ and X-RateLimit-* where a key was given. WebSockets pass: they authenticate by m
 
 import os
 import re
+from collections.abc import Mapping
 from itertools import count
 from typing import Final, NamedTuple
 
@@ -27,7 +28,6 @@ from nexustrade.gateway.web import (
 from nexustrade.kernel.ports import Clock
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,64}")
-_CREDENTIALS: Final = frozenset({b"apca-api-key-id", b"apca-api-secret-key", b"authorization"})
 _DIGITS_MAX: Final = 12
 """A Content-Length with more digits is too large whatever they are."""
 
@@ -93,36 +93,28 @@ class Guard:
 
     async def _admit(self, scope: Scope, headers: list[Header], extra: list[Header]) -> None:
         """Let the request pass or raise; `extra` gets the headers that its answer carries."""
-        request_id = b""
-        has_credentials = False
-        body_len = b""
-        for name, value in headers:
-            if name in _CREDENTIALS:
-                has_credentials = True
-            elif name == b"x-request-id":
-                request_id = value
-            elif name == b"content-length":
-                body_len = value
+        by_name = dict(headers)
+        request_id = by_name.get(b"x-request-id", b"")
         if not request_id or not _REQUEST_ID.fullmatch(request_id):
             request_id = f"{self._id_prefix}-{next(self._ids):x}".encode()
         extra.append((b"x-request-id", request_id))
         if not self._public.has(scope["path"]):
-            key = await self._authenticate(headers) if has_credentials else None
-            if key is None:
-                raise unauthorized()
+            scope[KEY] = key = await self._authenticate(by_name)
             self._take(key, extra)
-            scope[KEY] = key
+        body_len = by_name.get(b"content-length", b"")
         if body_len.isdigit() and self._is_too_long(body_len):
             raise too_large(self._body_len_max)
 
     def _is_too_long(self, body_len: bytes) -> bool:
         return len(body_len) > _DIGITS_MAX or int(body_len) > self._body_len_max
 
-    async def _authenticate(self, headers: list[Header]) -> ApiKey | None:
+    async def _authenticate(self, headers: Mapping[bytes, bytes]) -> ApiKey:
         given = credentials(headers)
-        if given is None:
-            return None
-        return await self._keys.authenticate(*given, self._clock.now_us())
+        now_us = self._clock.now_us()
+        key = await self._keys.authenticate(*given, now_us) if given is not None else None
+        if key is None:
+            raise unauthorized()
+        return key
 
     def _take(self, key: ApiKey, extra: list[Header]) -> None:
         verdict = self._limit.take(key.key_id, self._clock.monotonic_ns())

@@ -43,7 +43,8 @@ def span(p: PortfolioParams, now_us: int) -> Span:
     end_us = requests.end_of_day_us("end", p.end or p.date_end) or now_us
     start_us = requests.instant_us("start", p.start)
     if not start_us:
-        start_us = end_us - _period_days(p.period or "1M") * _DAY_S * US_PER_S
+        days = _period_days(p.period or "1M")
+        start_us = requests.within_time(end_us - days * _DAY_S * US_PER_S)
     if start_us >= end_us:
         raise invalid(f"invalid start {requests.shown(p.start)}. start is before end")
     days = (end_us - start_us) // (_DAY_S * US_PER_S)

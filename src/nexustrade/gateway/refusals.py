@@ -112,7 +112,7 @@ RULES: Final[dict[str, Rule]] = {
     m.OPEN_ORDERS_MAX: Rule(403, FORBIDDEN, "", ("open_orders_max",)),
     m.UNKNOWN_SYMBOL: Rule(422, RULE, 'asset "{symbol}" not found'),
     m.NOT_TRADABLE: Rule(422, RULE, 'asset "{symbol}" is not tradable'),
-    m.NOT_SHORTABLE: Rule(422, RULE, 'asset "{symbol}" cannot be sold short'),
+    m.NOT_SHORTABLE: Rule(422, RULE),
     m.NOT_FRACTIONABLE: Rule(422, RULE, 'asset "{symbol}" is not fractionable'),
     m.ORDER_QTY_MAX: Rule(422, RULE),
     m.ORDER_NOTIONAL_MAX: Rule(422, RULE),

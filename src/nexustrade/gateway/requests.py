@@ -6,7 +6,7 @@ A refusal names the field, shows the value and says the rule.
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
@@ -26,6 +26,9 @@ SYMBOL_LEN_MAX: Final = 32
 TEXT_LEN_MAX: Final = 256
 _SHOWN_LEN_MAX: Final = 64
 _QUERY_FIELDS_MAX: Final = 100
+_DAY_US: Final = 86_400_000_000
+_TIME_US_MAX: Final = 253_402_214_400_000_000
+"""The last day of the year 9999."""
 
 _SIDES: Final = {"buy": terms.BUY, "sell": terms.SELL}
 _TYPES: Final = {"market": terms.MARKET, "limit": terms.LIMIT}
@@ -89,7 +92,7 @@ def misfit(error: msgspec.ValidationError) -> ApiError:
 
 
 def decode_query(query: bytes, kind: type[T]) -> T:
-    """The query string as its model; unknown names are ignored, the last of a repeated one counts."""
+    """The query string as its model; unknown names are ignored, the last of a name counts."""
     if not query:
         return kind()
     try:
@@ -180,27 +183,31 @@ def instant_us(field: str, text: str) -> int:
         return 0
     try:
         at = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        return from_datetime(at)
+        return within_time(from_datetime(at))
     except (ValueError, OverflowError):
         raise invalid(
             f"invalid {field} {shown(text)}. {field} is an ISO 8601 date and time"
         ) from None
 
 
+def within_time(us: int) -> int:
+    """An instant, or the nearest that calendars and databases can hold; never 0, which is none."""
+    return min(max(us, 1), _TIME_US_MAX)
+
+
 def end_of_day_us(field: str, text: str) -> int:
     """As `instant_us`, but a bare date stands for its end."""
     us = instant_us(field, text)
     if us and "T" not in text and ":" not in text:
-        return us + timedelta(days=1) // timedelta(microseconds=1)
+        return within_time(us + _DAY_US)
     return us
 
 
 def day_bounds_us(field: str, text: str) -> tuple[int, int]:
     """The first instant of a date and that of the day after, in UTC."""
     start = instant_us(field, text)
-    day = timedelta(days=1) // timedelta(microseconds=1)
-    start -= start % day
-    return start, start + day
+    start -= start % _DAY_US
+    return max(start, 1), within_time(start + _DAY_US)
 
 
 def utc_date(us: int) -> str:

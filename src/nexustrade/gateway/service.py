@@ -6,7 +6,7 @@ somebody else is answered like what does not exist. Refusals are raised as `ApiE
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, tzinfo
 from typing import Final, NamedTuple, Protocol
 
@@ -120,7 +120,10 @@ class GatewaySettings(NamedTuple):
 
 
 class Gateway:
-    """Everything the routes need. Give it the venue's ports and queries."""
+    """Everything the routes need. Give it the venue's ports and queries.
+
+    `ready` says whether orders can be taken now, for `/v1/health`.
+    """
 
     def __init__(
         self,
@@ -133,6 +136,7 @@ class Gateway:
         calendar: Calendar,
         clock: Clock,
         settings: GatewaySettings | None = None,
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self.commands = commands
         self.orders = orders
@@ -143,6 +147,7 @@ class Gateway:
         self.calendar = calendar
         self.clock = clock
         self.settings = settings or GatewaySettings()
+        self.ready = ready
         self._symbol_by_asset: dict[str, str] = {}
 
     # ------------------------------------------------------------ orders

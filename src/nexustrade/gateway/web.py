@@ -192,6 +192,36 @@ class Resource:
         return ApiError(405, METHOD_NOT_ALLOWED, "method not allowed", headers={"Allow": allowed})
 
 
+class FastLane:
+    """Serves resources by their exact path, and everything else by the application behind.
+
+    A dictionary costs a twentieth of what the application's own layers and patterns do, and order
+    entry shares its core with the venue.
+    One more resource, of `prefix` and a part called `name`, is served so, too.
+    """
+
+    def __init__(self, app: AsgiApp, resources: Sequence[Resource], prefix: str, name: str) -> None:
+        self._app = app
+        self._exact = {r.path: r for r in resources if "{" not in r.path}
+        self._by_id = next(r for r in resources if r.path == f"{prefix}{{{name}}}")
+        self._prefix = prefix
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            resource = self._exact.get(path)
+            if resource is None and path.startswith(self._prefix):
+                part = path[len(self._prefix) :]
+                if part and "/" not in part:
+                    scope["path_params"] = {self._name: part}
+                    resource = self._by_id
+            if resource is not None:
+                await resource(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 def too_large(body_len_max: int) -> ApiError:
     """The body is over the limit: 413."""
     return ApiError(413, TOO_LARGE, f"the request body is larger than {body_len_max} bytes")

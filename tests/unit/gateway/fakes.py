@@ -62,6 +62,7 @@ class FakeKeys(KeyCache):
     ) -> tuple[ApiKey, str]:
         key_id, secret = new_credentials()
         self.add(key_id, secret, account_id, *scopes, until=expires_us)
+        self.rows[key_id] = self.rows[key_id]._replace(label=label)
         self.expire()
         return self.rows[key_id], secret
 
@@ -124,13 +125,16 @@ class FakeWatchlists:
         return True
 
 
+Date = date
+
+
 class FakeDay(NamedTuple):
-    date: date
+    date: Date
     open: str
     close: str
     session_open: str
     session_close: str
-    settlement_date: date
+    settlement_date: Date
 
 
 class FakeCalendar:
@@ -415,9 +419,7 @@ class FakeVenue:
     def preview(self, order: m.SubmitOrder) -> m.PreviewRecord:
         if order.order_qty > 1000 * 10**8:
             facts = {"buying_power": "100000", "cost_basis": "1000000"}
-            return m.PreviewRecord(
-                0, 0, 0, 10**7, 10**7, 0, m.INSUFFICIENT_BUYING_POWER, "", facts
-            )
+            return m.PreviewRecord(0, 0, 0, 10**7, 10**7, 0, m.INSUFFICIENT_BUYING_POWER, "", facts)
         return m.PreviewRecord(100_050, 0, 51, 10_000_000, 9_899_899, 1_050_000)
 
     def listen(self, receive: Listener) -> Callable[[], None]:
