@@ -962,6 +962,7 @@ class OrdersStage(Stage):
             position.trade(-qty, e.last_px)
         account.fees_paid += e.fee
         self.house_fees += e.fee
+        self.instruments[e.symbol].last_px = e.last_px
         if e.done or (order.order_qty and order.leaves_qty == 0 and not order.notional):
             self._close(account, order, FILLED, "", ts_us)
         else:
