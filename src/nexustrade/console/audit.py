@@ -9,6 +9,7 @@ import psycopg
 from cyclopts import App, Parameter
 from psycopg.rows import dict_row
 
+import nexustrade.orders.messages  # noqa: F401 - the codec knows all events from here on
 from nexustrade.adapters.postgres import audit
 from nexustrade.console.databases import database
 from nexustrade.console.options import PLAIN, Answer

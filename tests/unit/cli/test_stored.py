@@ -4,6 +4,9 @@ import asyncio
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -82,6 +85,16 @@ async def test_whole_streams_pass_the_audit(run: Run, stored: TwoStages, at_hand
     assert code == 1
     assert "no longer has" in err
     assert at_hand
+
+
+async def test_an_audit_of_its_own_knows_every_event(stored: TwoStages, at_hand: str) -> None:
+    assert stored.log
+    command = [sys.executable, "-m", "nexustrade.cli", "audit", "verify"]
+    environ = os.environ | {"NEXUSTRADE_TRADING_DSN": at_hand}
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 async def test_a_changed_event_fails_the_audit(run: Run, stored: TwoStages, at_hand: str) -> None:
