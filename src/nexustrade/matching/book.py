@@ -393,10 +393,6 @@ class Book:
                 break
             px = level.price
             for maker in level.orders():
-                if prevents and maker.account_id == taker.account_id:
-                    if taker.stp != STP_OLDEST:
-                        return False
-                    continue
                 open_qty = maker.leaves_qty
                 while open_qty > 0:
                     qty = open_qty if open_qty < left else left
@@ -406,14 +402,18 @@ class Book:
                             return budget < taker.budget
                         if affordable < qty:
                             qty = affordable
+                    if prevents and maker.account_id == taker.account_id:
+                        if taker.stp != STP_OLDEST:
+                            return False
+                        break
+                    if taker.budget:
                         budget -= notional(px, qty)
                     if left != UNBOUNDED:
                         left -= qty
                     if left == 0:
                         return True
                     open_qty -= qty
-        spent = taker.budget > 0 and budget < taker.budget
-        return spent and affordable_qty(budget, px, taker.step) == 0
+        return budget < taker.budget and affordable_qty(budget, px, taker.step) == 0
 
     # ---- checks
 

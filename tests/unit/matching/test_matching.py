@@ -276,9 +276,18 @@ def test_a_notional_buy_is_done_when_the_rest_buys_less_than_a_step() -> None:
     assert events == [traded(1, BUY, 2, 100, "m1", 0, "t", done=True)]
 
 
+def test_the_next_price_is_that_of_the_next_order_in_reach() -> None:
+    # 120.00 left after the first share: enough at 100, too little at 125.
+    scene = Scene(limit("m1", SELL, 1, 100), limit("m2", SELL, 1, 100), limit("m3", SELL, 1, 125))
+    assert scene.when(notional("t", BUY, 220_00, step=SHARE)) == [
+        traded(1, BUY, 1, 100, "m1", 0, "t"),
+        traded(2, BUY, 1, 100, "m2", 0, "t", done=True),
+    ]
+
+
 def test_a_notional_buy_with_money_left_and_nothing_in_reach_is_removed() -> None:
     scene = Scene(limit("m1", SELL, 1, 100), limit("m2", SELL, 9, 125))
-    assert scene.when(notional("t", BUY, 250_00, step=SHARE, collar_usd=110)) == [
+    assert scene.when(notional("t", BUY, 220_00, step=SHARE, collar_usd=110)) == [
         traded(1, BUY, 1, 100, "m1", 0, "t"),
         removed("t", 0, UNFILLED_REMAINDER),
     ]
@@ -314,6 +323,16 @@ def test_a_notional_fok_needs_the_whole_amount() -> None:
     assert _fills([*scene.when(notional("t2", BUY, 225_00, tif=FOK))]) == [
         (SHARE, 100 * USD, False),
         (SHARE, 125 * USD, True),
+    ]
+
+
+def test_a_notional_fok_that_is_spent_before_its_own_order_fills() -> None:
+    scene = Scene(limit("m1", SELL, 1, 100, "other"), limit("m2", SELL, 1, 100, "me"))
+    assert scene.when(notional("t", BUY, 100_00, account="me", tif=FOK)) == [
+        traded(1, BUY, 1, 100, "m1", 0, "t", done=True, maker_account="other", taker_account="me"),
+    ]
+    assert scene.when(notional("t2", BUY, 100_00, account="me", tif=FOK)) == [
+        removed("t2", 0, UNFILLED_REMAINDER, "me")
     ]
 
 

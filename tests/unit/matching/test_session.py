@@ -226,6 +226,19 @@ def test_a_resting_order_repriced_while_closed_waits_with_its_fills() -> None:
     ]
 
 
+def test_a_repriced_order_rests_with_what_is_open_when_the_session_opens() -> None:
+    scene = Scene(
+        limit("b1", BUY, 5, 100),
+        limit("s1", SELL, 2, 100),
+        CloseSession(FIRST_DAY),
+        replace("b1", "b1r", 6, 101),
+    )
+    assert scene.when(OpenSession(NEXT_DAY)) == [
+        SessionOpened(NEXT_DAY),
+        rested("b1r", BUY, 4, 101, filled=2),
+    ]
+
+
 def test_a_resting_order_made_smaller_while_closed_stays() -> None:
     scene = Scene(limit("b1", BUY, 5, 100), limit("b2", BUY, 5, 100), CloseSession(FIRST_DAY))
     assert scene.when(replace("b1", "b1r", 3, 100)) == [amended("b1r", "b1", 3, 100)]
