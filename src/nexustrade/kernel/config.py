@@ -52,6 +52,8 @@ STP_MODES: Final = (
 )
 DEMO_PREFIXES: Final = ("demo-maker-", "demo-noise-")
 """How the ids of the demo market's accounts begin; no other account may have such an id."""
+OPERATOR_ID: Final = "admin"
+"""What the operator's own key is kept under; no account may have this id."""
 
 FILE_BYTES_MAX: Final = 16 * 1024 * 1024
 INSTRUMENTS_MAX: Final = 20_000
@@ -539,6 +541,8 @@ def _account(
     table: _Table, instruments: Mapping[str, DefineInstrument], limits: Limits
 ) -> AccountConfig:
     account_id = table.text("id", pattern=_ACCOUNT_ID) if table.required("id") else ""
+    if account_id == OPERATOR_ID:
+        table.problem("id", "this id is the operator's", account_id)
     if account_id.startswith(DEMO_PREFIXES):
         table.problem("id", "such ids belong to the demo market", account_id)
     fees = table.table("fees")

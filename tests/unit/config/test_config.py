@@ -243,6 +243,8 @@ def test_the_other_tables() -> None:
          "(No such file or directory)")),
         (ACCOUNT + "key = 'PKALICE'\nsecret = 'a-secret-of-alices'\nsecret_env = 'HOME'",
          "accounts[0].secret_env: secret is there already: one of them is enough"),
+        ("[[accounts]]\nid = 'admin'",
+         'accounts[0].id: "admin": this id is the operator\'s'),
         ("[[accounts]]\nid = 'demo-maker-1'",
          'accounts[0].id: "demo-maker-1": such ids belong to the demo market'),
     ],
