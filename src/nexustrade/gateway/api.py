@@ -43,12 +43,11 @@ def build_app(venue: Gateway) -> AsgiApp:
     """The whole gateway as one ASGI application: HTTP, WebSocket, documents, guard."""
     table = endpoints(venue)
     settings = venue.settings
-    document = openapi.document(table)
     stream = TradeUpdates(venue)
     resources = [
         Resource(list(same_path), settings.body_len_max)
         for _, same_path in groupby(
-            [*table, *openapi.endpoints(document)], key=lambda endpoint: endpoint.path
+            [*table, *openapi.endpoints(table)], key=lambda endpoint: endpoint.path
         )
     ]
     routes: list[BaseRoute] = [Route(resource.path, resource) for resource in resources]

@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -150,18 +151,27 @@ def _walk(value: Any) -> Any:
 # ---------------------------------------------------------------- served
 
 
-def endpoints(made: Json) -> list[Endpoint]:
-    """The routes that show the document: as JSON, and as a page that needs nothing else."""
-    as_json = msgspec.json.encode(made)
-    page = page_html(made).encode()
+def endpoints(table: Sequence[Endpoint]) -> list[Endpoint]:
+    """The routes that show the document: as JSON, and as a page that needs nothing else.
+
+    Both are made when they are first asked for.
+    """
+
+    @cache
+    def as_json() -> bytes:
+        return msgspec.json.encode(document(table))
+
+    @cache
+    def as_page() -> bytes:
+        return page_html(document(table)).encode()
 
     async def show_json(call: Call) -> Reply:
         del call
-        return Reply(as_json)
+        return Reply(as_json())
 
     async def show_page(call: Call) -> Reply:
         del call
-        return Reply(page, headers=[(b"content-type", b"text/html; charset=utf-8")])
+        return Reply(as_page(), headers=[(b"content-type", b"text/html; charset=utf-8")])
 
     return [
         Endpoint("GET", "/openapi.json", show_json, "", "This document", "Documents"),

@@ -115,6 +115,10 @@ class GatewaySettings(NamedTuple):
     stream_connections_max: int = 10
     """Stream connections of one API key."""
     stream_auth_s_max: float = 10.0
+    stream_close_s_max: float = 2.0
+    """How long a connection that is cut off may take to close politely."""
+    stream_key_check_s: float = 1.0
+    """How often a connection's key is looked at again."""
     stream_message_len_max: int = 65_536
     """Bytes of one message from a stream client."""
 
@@ -160,7 +164,8 @@ class Gateway:
         """Submit an order; its record as it stands once everything it led to is durable."""
         now_us = self.clock.now_us()
         order_id = self.new_id(now_us)
-        cl_ord_id = "" if request.client_order_id else self.new_id(now_us)
+        # An id that the venue makes is new by itself, and equal to the order's: nobody looks it up.
+        cl_ord_id = "" if request.client_order_id else order_id
         command = requests.submit_order(request, account_id, order_id, cl_ord_id, now_us)
         return await self.submit(command)
 
@@ -207,7 +212,7 @@ class Gateway:
         """Replace an open order; the record of the new one."""
         now_us = self.clock.now_us()
         new_id = self.new_id(now_us)
-        cl_ord_id = "" if request.client_order_id else self.new_id(now_us)
+        cl_ord_id = "" if request.client_order_id else new_id
         command = requests.replace_order(request, account_id, new_id, order_id, cl_ord_id, now_us)
         old = await self.order(account_id, order_id)
         for entry in await self.commands.submit(command):

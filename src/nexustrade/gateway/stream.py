@@ -35,9 +35,6 @@ POLICY: Final = 1008
 TOO_BIG: Final = 1009
 TRY_LATER: Final = 1013
 
-_CHECK_KEY_S: Final = 1.0
-_CLOSE_S_MAX: Final = 2.0
-
 
 class TradeUpdate(Struct, frozen=True):
     """One event of the stream. Price and quantities are there on fills only."""
@@ -187,6 +184,7 @@ class Connection:
         self._len_max = settings.stream_queue_len_max
         self._bytes_max = settings.stream_queue_bytes_max
         self._wake = asyncio.Event()
+        self.close_s_max = settings.stream_close_s_max
 
     def put(self, message: bytes) -> None:
         """Queue a message, or cut the connection off when its queue is full."""
@@ -287,7 +285,7 @@ class TradeUpdates:
         await asyncio.sleep(0)
         waited_s = 0.0
         while True:
-            pause_s = min(_CHECK_KEY_S, settings.stream_auth_s_max)
+            pause_s = min(settings.stream_key_check_s, settings.stream_auth_s_max)
             await asyncio.sleep(pause_s)
             waited_s += pause_s
             if connection.key is None:
@@ -400,7 +398,7 @@ async def _close(
     if not connection.close_code:
         return
     try:
-        async with asyncio.timeout(_CLOSE_S_MAX):
+        async with asyncio.timeout(connection.close_s_max):
             await connection.flush(send)
             await send({"type": "websocket.close", "code": connection.close_code})
             while (await receive())["type"] != "websocket.disconnect":

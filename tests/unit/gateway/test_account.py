@@ -3,6 +3,7 @@ from typing import Any
 import httpx
 import pytest
 
+from nexustrade.matching.messages import InstrumentDefined
 from nexustrade.orders import messages as m
 from tests.unit.gateway.fakes import ALICE, BOB, Setup
 from tests.unit.gateway.test_orders import posted
@@ -115,7 +116,7 @@ async def test_closing_a_position_sends_the_opposite_market_order(
 
 
 async def test_a_part_is_rounded_down_to_whole_lots(venue: Setup, alice: httpx.AsyncClient) -> None:
-    venue.venue.symbols["AAPL"] = m.InstrumentDefined("AAPL", 100, ONE)
+    venue.venue.symbols["AAPL"] = InstrumentDefined("AAPL", 100, ONE)
     venue.venue.hold(ALICE, "AAPL", 7 * ONE, 1_000_000)
     assert (await alice.delete("/v2/positions/AAPL?percentage=50")).json()["qty"] == "3"
     refused = await alice.delete("/v2/positions/AAPL?percentage=1")

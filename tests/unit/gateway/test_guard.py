@@ -214,7 +214,7 @@ async def test_a_body_in_pieces_is_put_together(alice: httpx.AsyncClient) -> Non
 
 async def test_a_client_that_leaves_in_the_middle_changes_nothing(venue: Setup) -> None:
     sent: list[AsgiMessage] = []
-    coming = [
+    coming: list[AsgiMessage] = [
         {"type": "http.request", "body": b'{"symbol":"AAPL"', "more_body": True},
         {"type": "http.disconnect"},
     ]

@@ -50,7 +50,7 @@ async def test_pages_hold_each_activity_once_and_in_order(
     seen: list[str] = []
     token = ""
     for _ in range(20):
-        params = {"page_size": 7, "direction": direction, "page_token": token}
+        params = {"page_size": "7", "direction": direction, "page_token": token}
         page = (await alice.get("/v2/account/activities", params=params)).json()
         seen += [row["id"] for row in page]
         if len(page) < 7:

@@ -192,10 +192,11 @@ async def test_connections_of_a_key_are_counted() -> None:
             await four.listen()
 
 
-async def test_a_connection_ends_with_its_key(venue: Setup) -> None:
-    async with connected(venue) as client:
+async def test_a_connection_ends_with_its_key() -> None:
+    setup = make_setup(GatewaySettings(stream_key_check_s=0.01))
+    async with connected(setup) as client:
         await client.listen()
-        await venue.keys.revoke("alice-key", NOW_US)
+        await setup.keys.revoke("alice-key", NOW_US)
         assert await client.closed() == 1008
 
 
@@ -309,7 +310,7 @@ async def test_accounts_hear_their_own_orders_alone(
 
 
 async def test_a_reader_that_falls_behind_is_cut_off_and_others_are_not() -> None:
-    setup = make_setup(GatewaySettings(stream_queue_len_max=5))
+    setup = make_setup(GatewaySettings(stream_queue_len_max=5, stream_close_s_max=0.05))
     async with client_of(setup) as alice, connected(setup) as slow, connected(setup) as quick:
         await slow.listen()
         await quick.listen()
@@ -325,7 +326,7 @@ async def test_a_reader_that_falls_behind_is_cut_off_and_others_are_not() -> Non
 
 
 async def test_a_queue_is_bounded_in_bytes_too() -> None:
-    setup = make_setup(GatewaySettings(stream_queue_bytes_max=4_000))
+    setup = make_setup(GatewaySettings(stream_queue_bytes_max=4_000, stream_close_s_max=0.05))
     async with client_of(setup) as alice, connected(setup) as slow:
         await slow.listen()
         slow.blocked = True
