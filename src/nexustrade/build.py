@@ -18,6 +18,7 @@ COMPILED_MODULES: Final = (
     "nexustrade.kernel.stage",
     "nexustrade.matching.book",
     "nexustrade.matching.domain",
+    "nexustrade.matching.play",
     "nexustrade.orders.domain",
     "nexustrade.orders.risk",
     "nexustrade.orders.state",

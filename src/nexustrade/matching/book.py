@@ -14,6 +14,8 @@ element of a list, and a new or emptied level costs a binary search and a short 
 from bisect import bisect_left
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from nexustrade.core.errors import InvariantError, check
 from nexustrade.core.money import affordable_qty, notional
 from nexustrade.core.terms import (
@@ -202,6 +204,7 @@ class Side:
         return found
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Tape:
     """What `Book.match` tells before it goes on. This one carries it out at once."""
 
