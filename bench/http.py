@@ -34,8 +34,7 @@ CROSSING = 0.5
 def venue_toml() -> str:
     """20 symbols, and an account for each connection with money enough for every order."""
     parts = ['[venue]\nname = "bench"\n']
-    for symbol in SYMBOLS:
-        parts.append(f'[[instruments]]\nsymbol = "{symbol}"\nreference_price = "100"\n')
+    parts += [f'[[instruments]]\nsymbol = "{s}"\nreference_price = "100"\n' for s in SYMBOLS]
     for n in range(CONNECTIONS):
         held = ", ".join(f'{{ symbol = "{s}", qty = 10_000_000 }}' for s in SYMBOLS)
         parts.append(
@@ -56,7 +55,7 @@ class Connection(asyncio.Protocol):
         ).encode()
         self.transport: asyncio.Transport
         self.buffer = b""
-        self.done: Callable[[int], None] = lambda status: None
+        self.done: Callable[[int], None] = lambda _: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)

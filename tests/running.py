@@ -106,7 +106,8 @@ class RunningVenue:
         while not (self.data / "venue.json").exists():
             assert self.process is not None
             ended = self.process.poll() is not None
-            assert not ended and time.monotonic() < deadline, self.log_path.read_text()
+            if ended or time.monotonic() > deadline:
+                raise AssertionError(self.log_path.read_text())
             time.sleep(0.02)
 
     def stop(self) -> int:

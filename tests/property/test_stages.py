@@ -42,10 +42,9 @@ def venue(orders_count: int, matching_count: int) -> TwoStages:
     v = TwoStages(orders_count, matching_count)
     v.list("AAPL", fractionable=True, shortable=True, marginable=True)
     v.list("PENNY", fractionable=True, shortable=True, reference_px=9_000, tick_size=100)
-    fees = {"maker_fee_ppm": 300, "taker_fee_ppm": 700}
-    v.open("cash-1", cash=5_000_00, **fees)
+    v.open("cash-1", "CASH", cash=5_000_00, maker_fee_ppm=300, taker_fee_ppm=700)
     v.open("cash-2", cash=100_000_00, stp="CANCEL_OLDEST")
-    v.open("margin-1", "MARGIN", cash=10_000_00, shorting=True, stp="DECREMENT", **fees)
+    v.open("margin-1", "MARGIN", cash=10_000_00, shorting=True, stp="DECREMENT")
     v.open("margin-2", "MARGIN", cash=20_000_00, shorting=True, stp="CANCEL_BOTH")
     v.open("margin-3", "MARGIN", cash=3_000_00, shorting=True)
     for account in ("cash-1", "cash-2"):

@@ -102,12 +102,12 @@ class Venue:
         self.orders: OrdersView
         self.books: BooksView
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.runtime.on_failure = self._fail
+        self.runtime.on_failure = self.fail
 
     def make_stage(self, shard: str) -> Stage:
         return make_stage(shard, self.config.limits.closed_orders_keep_s)
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
 
@@ -270,7 +270,7 @@ async def _databases(
 ) -> tuple[str, str]:
     """DSNs of the two databases, migrated: given ones, or those of the embedded server."""
     given = config.databases
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    await asyncio.to_thread(data_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
     trading_dsn, accounts_dsn = str(given.trading), str(given.accounts)
     if not (trading_dsn and accounts_dsn):
         steps = {
@@ -370,7 +370,7 @@ def _task(
 
     def done(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
-            venue._fail(task.exception())  # type: ignore[arg-type]
+            venue.fail(task.exception())  # type: ignore[arg-type]
 
     task.add_done_callback(done)
     try:

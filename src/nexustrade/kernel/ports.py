@@ -1,4 +1,4 @@
-"""The five ports between the stages and the world. One contract suite each runs on every adapter."""
+"""The five ports between the stages and the world. A contract suite for each runs on all adapters."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -96,7 +96,7 @@ class Snapshot(NamedTuple):
     state: bytes
 
 
-class CommitUnknown(Exception):  # noqa: N818 - it is an outcome, not an error of the caller
+class CommitUnknown(Exception):
     """A commit was sent and no answer came: only reading the streams back tells."""
 
 
@@ -120,7 +120,7 @@ class EventStore(Protocol):
     """
 
     async def claim(self, shard: str) -> ShardState:
-        """Become the owner of a stream (made when new): its epoch rises, older owners are fenced."""
+        """Become the owner of a stream (made when new): its epoch rises and fences older ones."""
         ...
 
     async def head(self, shard: str) -> ShardState:

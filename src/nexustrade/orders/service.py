@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from nexustrade.core.codec import Message
 from nexustrade.core.errors import check
 from nexustrade.core.money import fee, notional_up
@@ -208,11 +210,12 @@ class OneIdOneOrder:
 
     async def submit(self, command: Message) -> Sequence[LogEntry]:
         """As `Commands.submit`; a new order with a used id is rejected as a duplicate."""
-        if isinstance(command, SubmitOrder | ReplaceOrder):
-            if command.cl_ord_id != command.order_id:
-                known = await self._known((command.account_id, command.cl_ord_id))
-                if known:
-                    command = _with_known(command, known)
+        if isinstance(command, SubmitOrder | ReplaceOrder) and (
+            command.cl_ord_id != command.order_id
+        ):
+            known = await self._known((command.account_id, command.cl_ord_id))
+            if known:
+                command = msgspec.structs.replace(command, known_order_id=known)
         return await self._commands.submit(command)
 
     async def _known(self, pair: Pair) -> str:
@@ -229,7 +232,7 @@ class OneIdOneOrder:
                 waiting = [(pair, self._waiting.pop(pair)) for pair in pairs]
                 try:
                     known = await self._find(pairs, self._clock.now_us() - self._keep_us)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, the waiting are told
                     for _, futures in waiting:
                         _fail(futures, error)
                     continue
@@ -245,11 +248,6 @@ def _fail(futures: Sequence[asyncio.Future[str]], error: Exception) -> None:
     for future in futures:
         if not future.done():
             future.set_exception(error)
-
-
-def _with_known(command: SubmitOrder | ReplaceOrder, order_id: str) -> SubmitOrder | ReplaceOrder:
-    fields = {name: getattr(command, name) for name in command.__struct_fields__}
-    return type(command)(**(fields | {"known_order_id": order_id}))
 
 
 def order_record(o: Order) -> OrderRecord:
