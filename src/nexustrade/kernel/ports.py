@@ -1,4 +1,4 @@
-"""The five ports between the stages and the world. A contract suite for each runs on all adapters."""
+"""The five ports between stages and world; one contract suite per port runs on all adapters."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
