@@ -176,6 +176,7 @@ def test_a_clock_that_jumps_back_fires_nothing_twice() -> None:
     assert venue.tick(utc("2026-11-20 15:00")) == []
     assert venue.tick(utc("2026-11-23 21:00")) == [CloseSession("2026-11-23")]
     assert venue.tick(utc("2026-11-23 15:00")) == []  # inside the session that has closed
+    assert venue.tick(utc("2026-11-20 15:00")) == []  # and inside one before it
     assert venue.tick(utc("2026-11-23 21:00")) == []
 
 

@@ -34,6 +34,7 @@ class Venue:
         self.away = False
         self.seeded = False
         self.published = 0
+        self.levels_min = 1
         for instrument in config.instruments:
             self.stages.run(instrument)
         self.stages.start()
@@ -61,8 +62,8 @@ class Venue:
     def check_books(self) -> None:
         for symbol in self.symbols:
             book = self.book(symbol)
-            assert book.bids, symbol
-            assert book.asks, symbol
+            assert len(book.bids) >= self.levels_min, symbol
+            assert len(book.asks) >= self.levels_min, symbol
 
     def book(self, symbol: str) -> BookSnapshot:
         book = self.stages.matching[0].snapshot(symbol, 1_000)
@@ -113,6 +114,19 @@ async def test_the_market_lives_and_keeps_every_book_filled() -> None:
     venue.stages.verify()
     open_orders = sum(len(venue.view.open_orders(each)) for each in venue.view.account_ids())
     assert open_orders <= 20 * 14 + 4 * 3 + 20
+
+
+async def test_a_new_quote_stands_before_the_old_one_goes() -> None:
+    config = VenueConfig(instruments=DEFAULT.instruments, demo=DemoConfig(noise_traders=0))
+    venue, clock = Venue(config), VirtualClock()
+    demo = await venue.demo(clock, config)
+    venue.levels_min = 7  # nobody trades, so no level is ever missing
+    running = asyncio.create_task(demo.run())
+    await passes(clock, 60)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert "CancelOrder" in {type(each).__name__ for each in venue.sent}
 
 
 async def test_the_same_seed_sends_the_same_commands() -> None:
@@ -254,7 +268,10 @@ async def test_a_halted_symbol_and_a_blocked_venue_are_left_alone_for_a_while() 
     running = asyncio.create_task(demo.run())
     await passes(clock, 60)
     assert len(venue.sent) - before < 300
-    assert all(len(venue.book(symbol).bids) < 12 for symbol in venue.symbols)
+    for symbol in venue.symbols:
+        # Nothing could be quoted anew, so what stood before still stands.
+        assert 7 <= len(venue.book(symbol).bids) < 12
+        assert 7 <= len(venue.book(symbol).asks) < 12
     await venue.submit(BlockVenue(blocked=False))
     before = len(venue.stages.log)
     await passes(clock, 30)
