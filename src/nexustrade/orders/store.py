@@ -268,19 +268,18 @@ class HistoryWriter:
                     entries.append(LogEntry(r.shard, r.seq, r.ts_us, r.cause, event))
             seq = upto
             await asyncio.sleep(0)
-        found = [entry.seq for entry in entries]
-        check(
-            found == list(range(stream.written_seq + 1, last + 1)),
-            f"{stream.shard}: the event store has every event up to {last}",
-        )
         return entries
 
     async def _move_checkpoint(
         self, connection: Connection, stream: _Stream, entries: Sequence[LogEntry]
     ) -> None:
         # Comes first: it keeps a second writer out until this transaction has ended.
-        check(entries[0].seq == stream.written_seq + 1, "the history is written without gaps")
-        values = (entries[-1].seq, PROJECTION, stream.shard, stream.written_seq)
+        first, last = stream.written_seq + 1, stream.written_seq + len(entries)
+        check(
+            bool(entries) and [entry.seq for entry in entries] == list(range(first, last + 1)),
+            f"{stream.shard}: events from {first} on are written without gaps",
+        )
+        values = (last, PROJECTION, stream.shard, stream.written_seq)
         cursor = await connection.execute(_MOVE_CHECKPOINT, values)
         if cursor.rowcount != 1:
             raise _Moved
