@@ -312,10 +312,13 @@ async def test_two_writers_at_once_write_everything_once(accounts_dsn: str) -> N
 
 
 @contextlib.asynccontextmanager
-async def stopped_in_a_transaction(dsn: str) -> AsyncIterator[int]:
-    """The writer is in the middle of a transaction and waits; gives its server process."""
+async def stopped_in_a_transaction(
+    dsn: str, writer: HistoryWriter, new: list[LogEntry]
+) -> AsyncIterator[int]:
+    """The writer got events and waits in the middle of a transaction; its server process."""
     async with await AsyncConnection.connect(dsn) as holder:
         await holder.execute("LOCK TABLE fills IN SHARE MODE")
+        await writer.receive(new)
         async with (
             asyncio.timeout(FAR_AWAY_S),
             await AsyncConnection.connect(dsn, autocommit=True) as watcher,
@@ -333,8 +336,8 @@ async def test_a_connection_killed_in_the_middle_of_a_transaction(accounts_dsn: 
     source = Source(7)
     async with running(source.writer(accounts_dsn, NO_LINGER)) as writer:
         for _ in range(4):
-            await writer.receive(await source.trade(60))
-            async with stopped_in_a_transaction(accounts_dsn) as pid:
+            new = await source.trade(60)
+            async with stopped_in_a_transaction(accounts_dsn, writer, new) as pid:
                 await rows(accounts_dsn, f"SELECT pg_terminate_backend({pid}, 10000)")
             await drained(writer)
             await assert_exact(accounts_dsn, source)
@@ -345,8 +348,8 @@ async def test_a_writer_cancelled_in_the_middle_of_a_transaction(accounts_dsn: s
     writer = source.writer(accounts_dsn, NO_LINGER)
     for _ in range(4):
         async with running(writer):
-            await writer.receive(await source.trade(60))
-            async with stopped_in_a_transaction(accounts_dsn):
+            new = await source.trade(60)
+            async with stopped_in_a_transaction(accounts_dsn, writer, new):
                 assert writer.lag > 0
     async with running(writer):
         await drained(writer)
