@@ -20,7 +20,7 @@ from nexustrade.gateway.stream import ABORT
 from nexustrade.gateway.web import AsgiApp
 
 CONNECTIONS_MAX: Final = 1024
-"""Connections and running requests; more are answered 503 at once."""
+"""Open connections, streams included; one more is answered 503 and closed."""
 BACKLOG_MAX: Final = 2048
 KEEP_ALIVE_S: Final = 75
 GRACEFUL_STOP_S: Final = 5
@@ -41,6 +41,12 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # uvicorn would refuse everybody's requests while there are too many connections; refusing
+        # the connections over the limit leaves those who have one alone.
+        connections_max, self.limit_concurrency = self.limit_concurrency, None
+        if connections_max is not None and len(self.connections) > connections_max:
+            self._refuse(b"503 Service Unavailable", 50310000, "too many connections")
+            return
         self._head_timer = self.loop.call_later(HEAD_S_MAX, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -48,6 +54,8 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
         if self._in_head:
             self._head_len += len(data)
             if self._head_len > HEAD_LEN_MAX and len(data) < self._head_len:
