@@ -195,6 +195,8 @@ def _command(text: str, number: int) -> Command:
     while len(fields) < len(_COLUMNS):
         fields.append("")
     cmd, order_id, side, ord_type, time_in_force, price, qty, account, _ = fields
+    # Commands of one order share its id, so that finding it compares no text.
+    order_id = sys.intern(order_id)
     if cmd == "C":
         return Command(_CANCEL, order_id)
     if cmd not in {"N", "R"}:
