@@ -40,7 +40,7 @@ class KeyCache(ABC):
         self._clock = clock
         self._keys: dict[str, ApiKey] = {}
         self._fingerprint: object = None
-        self._checked_ns = -STALE_NS_MAX
+        self._checked_ns = -STALE_NS_MAX - 1
         self._refreshing: asyncio.Task[None] | None = None
 
     async def authenticate(self, key_id: str, secret: str, now_us: int) -> ApiKey | None:
