@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexustrade.core import codec
@@ -86,6 +86,7 @@ def test_an_order_as_it_is_stored() -> None:
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+@settings(max_examples=30)  # for each of more than fifty messages
 @given(st.data())
 def test_round_trip_of_every_message(cls: type[Message], choice: st.DataObject) -> None:
     message = choice.draw(filled(cls))
