@@ -67,6 +67,31 @@ _encode_state: Final = msgspec.json.Encoder(order="sorted").encode
 _decode_state: Final = msgspec.json.Decoder().decode
 
 
+# One look-up of the message's class tells the way; the frequent ones come first.
+_DECIDE: Final[dict[Any, int]] = {
+    OrderAccepted: 1,
+    CancelRequested: 2,
+    ReplaceRequested: 3,
+    Tick: 4,
+    DefineInstrument: 5,
+    OpenSession: 6,
+    CloseSession: 7,
+}
+_APPLY: Final[dict[Any, int]] = {
+    Traded: 1,
+    Rested: 2,
+    Removed: 3,
+    Amended: 4,
+    Decremented: 5,
+    Queued: 6,
+    Marked: 7,
+    InstrumentDefined: 8,
+    SessionOpened: 9,
+    SessionClosed: 10,
+    Refused: 11,
+}
+
+
 class ListedBook(Book):
     """The book of a listed symbol with what readers want to know besides its orders."""
 
@@ -110,23 +135,23 @@ class MatchingStage(Stage):
 
     def decide(self, message: Message) -> None:
         """Emit the events that follow from a routed command or a tick of the session clock."""
-        kind = type(message)
-        if kind is OrderAccepted:
+        kind = _DECIDE.get(type(message), 0)
+        if kind == 1:
             self._decide_order(message)
-        elif kind is CancelRequested:
+        elif kind == 2:
             self._decide_cancel(message)
-        elif kind is ReplaceRequested:
+        elif kind == 3:
             self._decide_replace(message)
-        elif kind is Tick:
+        elif kind == 4:
             self._decide_tick()
-        elif kind is DefineInstrument:
+        elif kind == 5:
             self._decide_instrument(message)
-        elif kind is OpenSession:
+        elif kind == 6:
             self._decide_open(message)
-        elif kind is CloseSession:
+        elif kind == 7:
             self._decide_close(message)
         else:
-            raise InvariantError(f"{self.shard} does not take {kind.__name__}")
+            raise InvariantError(f"{self.shard} does not take {type(message).__name__}")
 
     def _decide_order(self, message: Any) -> None:
         ord_type: str = message.ord_type
@@ -324,29 +349,29 @@ class MatchingStage(Stage):
 
     def apply(self, event: Message, ts_us: int) -> None:
         """Change the state as an event says."""
-        kind = type(event)
-        if kind is Traded:
+        kind = _APPLY.get(type(event), 0)
+        if kind == 1:
             self._apply_traded(event, ts_us)
-        elif kind is Rested:
+        elif kind == 2:
             self._apply_rested(event, ts_us)
-        elif kind is Removed:
+        elif kind == 3:
             self._apply_removed(event, ts_us)
-        elif kind is Amended:
+        elif kind == 4:
             self._apply_amended(event, ts_us)
-        elif kind is Decremented:
+        elif kind == 5:
             self._apply_decremented(event, ts_us)
-        elif kind is Queued:
+        elif kind == 6:
             self._apply_queued(event)
-        elif kind is Marked:
+        elif kind == 7:
             self._apply_marked(event)
-        elif kind is InstrumentDefined:
+        elif kind == 8:
             self._apply_instrument(event)
-        elif kind is SessionOpened:
+        elif kind == 9:
             self._apply_session(event, True)
-        elif kind is SessionClosed:
+        elif kind == 10:
             self._apply_session(event, False)
-        elif kind is not Refused:
-            raise InvariantError(f"{self.shard} does not know {kind.__name__}")
+        elif kind == 0:
+            raise InvariantError(f"{self.shard} does not know {type(event).__name__}")
 
     def _apply_traded(self, event: Any, ts_us: int) -> None:
         book = self.books[event.symbol]

@@ -110,6 +110,8 @@ _decode: Final = msgspec.json.Decoder().decode
 _STP_MODES: Final = (STP_NEWEST, STP_OLDEST, STP_BOTH, STP_DECREMENT)
 _INSTRUMENT_STATES: Final = ("ACTIVE", "HALTED", "RESTRICTED")
 
+_NO_FACTS: Final[dict[str, str]] = {}
+
 # One look-up of the message's class tells the way; the frequent ones come first.
 _DECIDE: Final[dict[Any, int]] = {
     SubmitOrder: 1,
@@ -136,19 +138,15 @@ _APPLY: Final[dict[Any, int]] = {
 
 
 class Assessment:
-    """What an order needs and holds if it is accepted, or why it is rejected (`reason`)."""
+    """A new order with what it holds if it is accepted, or why it is rejected (`reason`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: Order) -> None:
+        self.order: Order = order
         self.reason: str = ""
         self.text: str = ""
-        self.facts: dict[str, str] = {}
+        self.facts: dict[str, str] = _NO_FACTS
         self.collar_px: int = 0
-        self.order_qty: int = 0
         self.reserved: int = 0
-        self.reserved_qty: int = 0
-        self.cover_qty: int = 0
-        self.step: int = 1
-        self.free: int = 0
 
     def refuse(self, reason: str, text: str) -> "Assessment":
         """Turn it into a rejection."""
@@ -224,79 +222,90 @@ class OrdersStage(Stage):
 
     def _submit(self, c: SubmitOrder) -> None:
         a = self.assess(c)
+        o = a.order
         if a.reason:
             self.emit(
                 OrderRejected(
-                    c.account_id,
-                    c.order_id,
-                    c.cl_ord_id,
-                    c.symbol,
-                    c.side,
-                    c.ord_type,
+                    o.account_id,
+                    o.order_id,
+                    o.cl_ord_id,
+                    o.symbol,
+                    o.side,
+                    o.ord_type,
                     a.reason,
                     a.text,
-                    c.order_qty,
-                    c.limit_px,
+                    o.order_qty,
+                    o.limit_px,
                     a.facts,
                 )
             )
             return
         self.emit(
             OrderAccepted(
-                c.account_id,
-                c.order_id,
-                c.cl_ord_id,
-                c.symbol,
-                c.side,
-                c.ord_type,
-                c.time_in_force,
-                a.order_qty,
-                c.notional,
-                c.limit_px,
+                o.account_id,
+                o.order_id,
+                o.cl_ord_id,
+                o.symbol,
+                o.side,
+                o.ord_type,
+                o.time_in_force,
+                o.order_qty,
+                o.notional,
+                o.limit_px,
                 a.collar_px,
-                c.expire_us,
-                c.post_only,
-                c.extended_hours,
-                c.position_intent,
-                self.accounts[c.account_id].stp,
-                a.step,
+                o.expire_us,
+                o.post_only,
+                o.extended_hours,
+                o.position_intent,
+                self.accounts[o.account_id].stp,
+                1,
                 a.reserved,
-                a.reserved_qty,
-                a.cover_qty,
+                o.order_qty if o.closes and o.side == SELL else 0,
+                o.order_qty if o.closes and o.side == BUY else 0,
             )
         )
 
     def assess(self, c: SubmitOrder) -> Assessment:
         """All checks of a new order and what it would hold; changes nothing."""
-        a = Assessment()
-        account = self.accounts.get(c.account_id)
+        o = Order(c.account_id, c.order_id, c.cl_ord_id, c.symbol)
+        o.side = c.side
+        o.ord_type = c.ord_type
+        o.time_in_force = c.time_in_force
+        o.order_qty = c.order_qty
+        o.leaves_qty = o.order_qty
+        o.notional = c.notional
+        o.limit_px = c.limit_px
+        o.expire_us = c.expire_us
+        o.post_only = c.post_only
+        o.extended_hours = c.extended_hours
+        o.position_intent = c.position_intent
+        a = Assessment(o)
+        account = self.accounts.get(o.account_id)
         if account is None:
-            return a.refuse(m.UNKNOWN_ACCOUNT, f"account {c.account_id} is not known")
-        known = account.cl_ord_ids.get(c.cl_ord_id) or c.known_order_id
+            return a.refuse(m.UNKNOWN_ACCOUNT, f"account {o.account_id} is not known")
+        known = account.cl_ord_ids.get(o.cl_ord_id) or c.known_order_id
         if known:
             a.facts = {"existing_order_id": known}
             return a.refuse(m.DUPLICATE_CL_ORD_ID, "client_order_id must be unique")
-        instrument = self.instruments.get(c.symbol)
+        instrument = self.instruments.get(o.symbol)
         if instrument is None:
-            return a.refuse(m.UNKNOWN_SYMBOL, f"asset not found for {c.symbol}")
-        self._check_permission(a, account, instrument, c.side)
+            return a.refuse(m.UNKNOWN_SYMBOL, f"asset not found for {o.symbol}")
+        self._check_permission(a, account, instrument)
         if not a.reason:
-            self._check_terms(a, c, instrument)
+            self._check_terms(a, instrument)
         if not a.reason:
-            self._check_size(a, c, account, instrument)
+            self._check_size(a, account, instrument)
         if not a.reason and len(account.open) >= account.open_orders_max:
             a.facts = {"open_orders_max": str(account.open_orders_max)}
             a.refuse(m.OPEN_ORDERS_MAX, f"at most {account.open_orders_max} orders may be open")
         if not a.reason:
-            if c.side == BUY:
-                self._assess_buy(a, c, account, instrument)
+            if o.side == BUY:
+                self._assess_buy(a, account, instrument)
             else:
-                self._assess_sell(a, c, account, instrument)
+                self._assess_sell(a, account, instrument)
         return a
 
-    def _check_permission(
-        self, a: Assessment, account: Account, instrument: Instrument, side: str
-    ) -> None:
+    def _check_permission(self, a: Assessment, account: Account, instrument: Instrument) -> None:
         if self.blocked:
             a.refuse(m.VENUE_BLOCKED, "new orders are not accepted: the venue is blocked")
         elif account.blocked:
@@ -308,48 +317,57 @@ class OrdersStage(Stage):
         elif instrument.state == "RESTRICTED":
             position = account.positions.get(instrument.symbol)
             qty = position.qty if position is not None else 0
-            if not (qty < 0 if side == BUY else qty > 0):
+            if not (qty < 0 if a.order.side == BUY else qty > 0):
                 a.refuse(m.NOT_TRADABLE, f'asset "{instrument.symbol}" is not tradable')
 
-    def _check_terms(self, a: Assessment, c: SubmitOrder, instrument: Instrument) -> None:
-        tif = c.time_in_force
-        if c.side != BUY and c.side != SELL:
-            a.refuse(m.INVALID_ORDER, f"invalid side {c.side}. side is BUY or SELL")
-        elif tif not in (DAY, GTC, IOC, FOK, GTD):
+    def _check_terms(self, a: Assessment, instrument: Instrument) -> None:
+        o = a.order
+        tif = o.time_in_force
+        if o.side != BUY and o.side != SELL:
+            a.refuse(m.INVALID_ORDER, f"invalid side {o.side}. side is BUY or SELL")
+        elif not (tif == DAY or tif == GTC or tif == IOC or tif == FOK or tif == GTD):
             a.refuse(m.INVALID_ORDER, f"invalid time_in_force {tif}")
-        elif tif == GTD and c.expire_us <= self._now_us:
+        elif tif == GTD and o.expire_us <= self._now_us:
             a.refuse(m.INVALID_ORDER, "expires_at must be in the future for a gtd order")
-        elif tif != GTD and c.expire_us:
+        elif tif != GTD and o.expire_us:
             a.refuse(m.INVALID_ORDER, "expires_at is only for gtd orders")
-        elif c.ord_type == LIMIT:
-            if c.limit_px <= 0:
-                a.refuse(m.INVALID_ORDER, "limit orders require limit_price")
-            elif c.notional:
-                a.refuse(m.INVALID_ORDER, "notional is only for market orders")
-            elif c.order_qty <= 0:
-                a.refuse(m.INVALID_ORDER, "qty or notional is required")
-            elif c.post_only and (tif == IOC or tif == FOK):
-                a.refuse(m.INVALID_ORDER, "post_only orders must be day, gtc or gtd")
-            else:
-                self._check_tick(a, c.limit_px, instrument)
-        elif c.ord_type == MARKET:
-            if c.limit_px:
-                a.refuse(m.INVALID_ORDER, "market orders must not have limit_price")
-            elif c.post_only:
-                a.refuse(m.INVALID_ORDER, "post_only is only for limit orders")
-            elif (c.order_qty > 0) == (c.notional > 0):
-                a.refuse(m.INVALID_ORDER, "either qty or notional is required, not both")
-            elif c.notional and tif == FOK:
-                a.refuse(m.INVALID_ORDER, "notional orders must not be fok")
-            elif instrument.last_px <= 0:
-                a.refuse(
-                    m.NO_REFERENCE_PRICE,
-                    f"market orders in {c.symbol} need a price that it has traded at",
-                )
-            else:
-                a.collar_px = risk.collar(instrument, c.side)
+        elif o.ord_type == LIMIT:
+            self._check_limit(a, instrument)
+        elif o.ord_type == MARKET:
+            self._check_market(a, instrument)
         else:
-            a.refuse(m.INVALID_ORDER, f"invalid type {c.ord_type}")
+            a.refuse(m.INVALID_ORDER, f"invalid type {o.ord_type}")
+
+    def _check_limit(self, a: Assessment, instrument: Instrument) -> None:
+        o = a.order
+        if o.limit_px <= 0:
+            a.refuse(m.INVALID_ORDER, "limit orders require limit_price")
+        elif o.notional:
+            a.refuse(m.INVALID_ORDER, "notional is only for market orders")
+        elif o.order_qty <= 0:
+            a.refuse(m.INVALID_ORDER, "qty or notional is required")
+        elif o.post_only and (o.time_in_force == IOC or o.time_in_force == FOK):
+            a.refuse(m.INVALID_ORDER, "post_only orders must be day, gtc or gtd")
+        else:
+            self._check_tick(a, o.limit_px, instrument)
+
+    def _check_market(self, a: Assessment, instrument: Instrument) -> None:
+        o = a.order
+        if o.limit_px:
+            a.refuse(m.INVALID_ORDER, "market orders must not have limit_price")
+        elif o.post_only:
+            a.refuse(m.INVALID_ORDER, "post_only is only for limit orders")
+        elif (o.order_qty > 0) == (o.notional > 0):
+            a.refuse(m.INVALID_ORDER, "either qty or notional is required, not both")
+        elif o.notional and o.time_in_force == FOK:
+            a.refuse(m.INVALID_ORDER, "notional orders must not be fok")
+        elif instrument.last_px <= 0:
+            a.refuse(
+                m.NO_REFERENCE_PRICE,
+                f"market orders in {o.symbol} need a price that it has traded at",
+            )
+        else:
+            a.collar_px = risk.collar(instrument, o.side)
 
     def _check_tick(self, a: Assessment, price: int, instrument: Instrument) -> None:
         if price % risk.tick_at(instrument, price):
@@ -359,16 +377,15 @@ class OrdersStage(Stage):
                 rule = f"the tick size is {price_text(instrument.tick_size)}"
             a.refuse(m.TICK_SIZE, f"invalid limit_price {price_text(price)}. {rule}")
 
-    def _check_size(
-        self, a: Assessment, c: SubmitOrder, account: Account, instrument: Instrument
-    ) -> None:
+    def _check_size(self, a: Assessment, account: Account, instrument: Instrument) -> None:
+        o = a.order
         fractions = instrument.fractionable and account.fractional_trading
-        qty = c.order_qty
-        if c.notional:
+        qty = o.order_qty
+        if o.notional:
             if not fractions:
-                a.refuse(m.NOT_FRACTIONABLE, f'asset "{c.symbol}" is not fractionable')
+                a.refuse(m.NOT_FRACTIONABLE, f'asset "{o.symbol}" is not fractionable')
         elif not fractions and qty % QTY_ONE:
-            a.refuse(m.NOT_FRACTIONABLE, f'asset "{c.symbol}" is not fractionable')
+            a.refuse(m.NOT_FRACTIONABLE, f'asset "{o.symbol}" is not fractionable')
         elif qty % instrument.lot_size and not (fractions and instrument.lot_size == QTY_ONE):
             lot = qty_text(instrument.lot_size)
             a.refuse(m.LOT_SIZE, f"invalid qty {qty_text(qty)}. the lot size is {lot}")
@@ -377,69 +394,63 @@ class OrdersStage(Stage):
         if instrument.order_qty_max and qty > instrument.order_qty_max:
             most = qty_text(instrument.order_qty_max)
             a.refuse(m.ORDER_QTY_MAX, f"invalid qty {qty_text(qty)}. at most {most} per order")
-        price = c.limit_px if c.limit_px else a.collar_px
-        worth = c.notional if c.notional else notional(price, qty)
-        if instrument.order_notional_max and worth > instrument.order_notional_max:
-            most = usd_text(instrument.order_notional_max)
-            a.refuse(
-                m.ORDER_NOTIONAL_MAX,
-                f"invalid order value {usd_text(worth)}. at most {most} per order",
-            )
+        if instrument.order_notional_max:
+            price = o.limit_px if o.limit_px else a.collar_px
+            worth = o.notional if o.notional else notional(price, qty)
+            if worth > instrument.order_notional_max:
+                most = usd_text(instrument.order_notional_max)
+                a.refuse(
+                    m.ORDER_NOTIONAL_MAX,
+                    f"invalid order value {usd_text(worth)}. at most {most} per order",
+                )
 
-    def _assess_buy(
-        self, a: Assessment, c: SubmitOrder, account: Account, instrument: Instrument
-    ) -> None:
-        a.order_qty = c.order_qty
-        position = account.positions.get(c.symbol)
+    def _assess_buy(self, a: Assessment, account: Account, instrument: Instrument) -> None:
+        o = a.order
+        position = account.positions.get(o.symbol)
         if position is not None and position.qty < 0:
-            if c.notional:
+            if o.notional:
                 a.refuse(m.INVALID_ORDER, "notional orders cannot close a short position")
                 return
-            if c.order_qty > position.available():
-                self._lack_shares(a, c.symbol, c.order_qty, position)
+            if o.order_qty > position.available():
+                self._lack_shares(a, o.order_qty, position)
                 return
-            a.cover_qty = c.order_qty
-        self._reserve(a, c, account, instrument)
+            o.closes = True
+        self._reserve(a, account, instrument)
 
-    def _assess_sell(
-        self, a: Assessment, c: SubmitOrder, account: Account, instrument: Instrument
-    ) -> None:
-        position = account.positions.get(c.symbol)
-        a.order_qty = c.order_qty
+    def _assess_sell(self, a: Assessment, account: Account, instrument: Instrument) -> None:
+        o = a.order
+        position = account.positions.get(o.symbol)
         if position is not None and position.qty > 0:
-            self._assess_close(a, c, position, instrument)
+            self._assess_close(a, position, instrument)
         elif account.account_type != MARGIN or not account.shorting or account.no_shorting:
-            self._lack_shares(a, c.symbol, self._shares_wanted(c, instrument), position)
+            self._lack_shares(a, self._shares_wanted(o, instrument), position)
         elif not instrument.shortable:
-            a.refuse(m.NOT_SHORTABLE, f'asset "{c.symbol}" cannot be sold short')
-        elif c.notional or c.order_qty % QTY_ONE:
+            a.refuse(m.NOT_SHORTABLE, f'asset "{o.symbol}" cannot be sold short')
+        elif o.notional or o.order_qty % QTY_ONE:
             a.refuse(m.NOT_SHORTABLE, "fractional orders cannot be sold short")
         else:
-            self._reserve(a, c, account, instrument)
+            self._reserve(a, account, instrument)
 
-    def _shares_wanted(self, c: SubmitOrder, instrument: Instrument) -> int:
-        if c.notional:
-            return divide_up(c.notional * _UNITS_PER_CENT, instrument.last_px)
-        return c.order_qty
+    def _shares_wanted(self, o: Order, instrument: Instrument) -> int:
+        if o.notional:
+            return divide_up(o.notional * _UNITS_PER_CENT, instrument.last_px)
+        return o.order_qty
 
-    def _assess_close(
-        self, a: Assessment, c: SubmitOrder, position: Position, instrument: Instrument
-    ) -> None:
-        wanted = self._shares_wanted(c, instrument)
+    def _assess_close(self, a: Assessment, position: Position, instrument: Instrument) -> None:
+        o = a.order
+        wanted = self._shares_wanted(o, instrument)
         available = position.available()
         if wanted > available:
-            self._lack_shares(a, c.symbol, wanted, position)
+            self._lack_shares(a, wanted, position)
             return
-        if c.notional:
+        if o.notional:
             # At the collar it takes more shares than at the last price, but never more than there
             # are: the cap keeps what is sold within what is held.
-            most = divide_up(c.notional * _UNITS_PER_CENT, a.collar_px)
-            a.order_qty = most if most < available else available
-        a.reserved_qty = a.order_qty
+            most = divide_up(o.notional * _UNITS_PER_CENT, a.collar_px)
+            o.order_qty = most if most < available else available
+        o.closes = True
 
-    def _lack_shares(
-        self, a: Assessment, symbol: str, wanted: int, position: Position | None
-    ) -> None:
+    def _lack_shares(self, a: Assessment, wanted: int, position: Position | None) -> None:
         available = position.available() if position is not None else 0
         existing = position.qty if position is not None else 0
         size = existing if existing > 0 else -existing
@@ -448,7 +459,7 @@ class OrdersStage(Stage):
             "available": qty_text(available),
             "existing_qty": qty_text(existing),
             "held_for_orders": qty_text(size - available),
-            "symbol": symbol,
+            "symbol": a.order.symbol,
         }
         a.refuse(
             m.INSUFFICIENT_QTY,
@@ -456,20 +467,13 @@ class OrdersStage(Stage):
             f" (requested: {qty_text(wanted)}, available: {qty_text(available)})",
         )
 
-    def _reserve(
-        self, a: Assessment, c: SubmitOrder, account: Account, instrument: Instrument
-    ) -> None:
-        order = Order(c.account_id, c.order_id, c.cl_ord_id, c.symbol)
-        order.side = c.side
-        order.order_qty = a.order_qty
-        order.leaves_qty = a.order_qty
-        order.notional = c.notional
-        order.closes = a.cover_qty > 0
-        self._set_hold(order, account, instrument, c.limit_px, a.collar_px)
-        a.reserved = risk.hold(order)
-        a.free = risk.excess(account, self.instruments)
-        if a.reserved > a.free and a.reserved > 0:
-            self._lack_funds(a, account, a.free, a.reserved)
+    def _reserve(self, a: Assessment, account: Account, instrument: Instrument) -> None:
+        self._set_hold(a.order, account, instrument, a.collar_px)
+        a.reserved = risk.hold(a.order)
+        if a.reserved:
+            free = risk.excess(account, self.instruments)
+            if a.reserved > free:
+                self._lack_funds(a, account, free, a.reserved)
 
     def _lack_funds(self, a: Assessment, account: Account, free: int, needed: int) -> None:
         a.facts = {
@@ -479,19 +483,20 @@ class OrdersStage(Stage):
         a.refuse(m.INSUFFICIENT_BUYING_POWER, "insufficient buying power")
 
     def _set_hold(
-        self, order: Order, account: Account, instrument: Instrument, limit_px: int, collar_px: int
+        self, order: Order, account: Account, instrument: Instrument, collar_px: int
     ) -> None:
         """Fix the worst price and the rates that the order's reservation is computed with."""
-        order.fee_ppm = max(account.maker_fee_ppm, account.taker_fee_ppm)
+        maker, taker = account.maker_fee_ppm, account.taker_fee_ppm
+        order.fee_ppm = maker if maker > taker else taker
         if order.side == BUY:
-            order.hold_px = limit_px if limit_px else collar_px
+            order.hold_px = order.limit_px if order.limit_px else collar_px
             order.hold_ppm = risk.hold_ppm(account, instrument, BUY)
         elif order.closes:
             order.hold_ppm = 0
         else:
             # A short is valued at the market: what it may cost is not bounded by its own limit.
             ceiling = risk.collar(instrument, BUY)
-            order.hold_px = limit_px if limit_px > ceiling else ceiling
+            order.hold_px = order.limit_px if order.limit_px > ceiling else ceiling
             order.hold_ppm = risk.hold_ppm(account, instrument, SELL)
 
     # -- cancel and replace
@@ -552,8 +557,8 @@ class OrdersStage(Stage):
                 c.time_in_force if c.time_in_force else order.time_in_force,
                 self._expire_us(c, order),
                 a.reserved,
-                a.reserved_qty,
-                a.cover_qty,
+                a.order.leaves_qty if order.closes and order.side == SELL else 0,
+                a.order.leaves_qty if order.closes and order.side == BUY else 0,
             )
         )
 
@@ -584,69 +589,50 @@ class OrdersStage(Stage):
         return c.expire_us if c.expire_us else order.expire_us
 
     def _assess_replace(self, c: ReplaceOrder, order: Order) -> Assessment:
-        a = Assessment()
+        total = c.order_qty if c.order_qty else order.order_qty
+        price = c.limit_px if c.limit_px else order.limit_px
+        a = Assessment(self._successor(order, order.order_id, "", total, price))
         account = self.accounts[order.account_id]
         instrument = self.instruments[order.symbol]
         known = account.cl_ord_ids.get(c.cl_ord_id) or c.known_order_id
         if known:
             a.facts = {"existing_order_id": known}
             return a.refuse(m.DUPLICATE_CL_ORD_ID, "client_order_id must be unique")
-        self._check_permission(a, account, instrument, order.side)
+        self._check_permission(a, account, instrument)
         if not a.reason:
-            self._check_new_terms(a, c, order, account, instrument)
+            self._check_new_terms(a, c, order, instrument)
+        if not a.reason and total != order.order_qty:
+            self._check_size(a, account, instrument)
+        if not a.reason:
+            self._reserve_replace(a, order, account, instrument)
         return a
 
     def _check_new_terms(
-        self,
-        a: Assessment,
-        c: ReplaceOrder,
-        order: Order,
-        account: Account,
-        instrument: Instrument,
+        self, a: Assessment, c: ReplaceOrder, order: Order, instrument: Instrument
     ) -> None:
         tif = c.time_in_force if c.time_in_force else order.time_in_force
-        total = c.order_qty if c.order_qty else order.order_qty
-        price = c.limit_px if c.limit_px else order.limit_px
         if order.notional or order.ord_type != LIMIT:
             a.refuse(m.INVALID_ORDER, "only limit orders can be replaced")
-        elif tif not in (DAY, GTC, GTD):
+        elif not (tif == DAY or tif == GTC or tif == GTD):
             a.refuse(m.INVALID_ORDER, "time_in_force of a replace is day, gtc or gtd")
         elif tif == GTD and self._expire_us(c, order) <= self._now_us:
             a.refuse(m.INVALID_ORDER, "expires_at must be in the future for a gtd order")
-        elif price != order.limit_px:
-            self._check_tick(a, price, instrument)
-        if not a.reason and total != order.order_qty:
-            probe = SubmitOrder(
-                c.account_id, "", "", order.symbol, order.side, LIMIT, tif, total, 0, price
-            )
-            self._check_size(a, probe, account, instrument)
-        if not a.reason:
-            self._reserve_replace(a, order, account, instrument, total, price)
+        elif a.order.limit_px != order.limit_px:
+            self._check_tick(a, a.order.limit_px, instrument)
 
     def _reserve_replace(
-        self,
-        a: Assessment,
-        order: Order,
-        account: Account,
-        instrument: Instrument,
-        total: int,
-        price: int,
+        self, a: Assessment, order: Order, account: Account, instrument: Instrument
     ) -> None:
         """What the order would hold with its new terms; only what is more must be free."""
-        new = self._successor(order, order.order_id, "", total, price)
         position = account.positions.get(order.symbol)
-        more = new.leaves_qty - order.leaves_qty
+        more = a.order.leaves_qty - order.leaves_qty
         if position is not None and more > 0:
             closes = position.qty < 0 if order.side == BUY else position.qty > 0
             if closes and more > position.available():
-                self._lack_shares(a, order.symbol, more, position)
+                self._lack_shares(a, more, position)
                 return
-        self._set_hold(new, account, instrument, price, 0)
-        a.reserved = risk.hold(new)
-        if order.closes and order.side == BUY:
-            a.cover_qty = new.leaves_qty
-        elif order.closes:
-            a.reserved_qty = new.leaves_qty
+        self._set_hold(a.order, account, instrument, 0)
+        a.reserved = risk.hold(a.order)
         more_cents = a.reserved - order.reserved
         if more_cents > 0:
             free = risk.excess(account, self.instruments)
@@ -929,7 +915,7 @@ class OrdersStage(Stage):
         order.closes = e.reserved_qty > 0 or e.cover_qty > 0
         order.submitted_us = ts_us
         order.updated_us = ts_us
-        self._set_hold(order, account, self.instruments[e.symbol], e.limit_px, e.collar_px)
+        self._set_hold(order, account, self.instruments[e.symbol], e.collar_px)
         account.reserved += e.reserved
         account.position(e.symbol).count(order, 1)
         self._open(account, order)
@@ -1017,7 +1003,7 @@ class OrdersStage(Stage):
         new = self._successor(order, e.order_id, e.cl_ord_id, e.order_qty, e.limit_px)
         new.time_in_force = e.time_in_force
         new.expire_us = e.expire_us
-        self._set_hold(new, account, self.instruments[order.symbol], e.limit_px, 0)
+        self._set_hold(new, account, self.instruments[order.symbol], 0)
         new.reserved = e.reserved
         order.replacement = new
         order.ord_status = PENDING_REPLACE

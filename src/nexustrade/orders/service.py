@@ -153,10 +153,10 @@ class OrdersView:
         free = risk.excess(account, stage.instruments)
         rate = max(account.maker_fee_ppm, account.taker_fee_ppm)
         worst_px = order.limit_px or a.collar_px
-        worst = order.notional or notional_up(worst_px, a.order_qty)
+        worst = order.notional or notional_up(worst_px, a.order.order_qty)
         return PreviewRecord(
             a.reserved,
-            a.reserved_qty,
+            a.order.order_qty if a.order.closes else 0,
             fee(worst, rate),
             risk.buying_power(account, free),
             risk.buying_power(account, free - a.reserved),

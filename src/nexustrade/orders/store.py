@@ -56,9 +56,9 @@ class HistoryLimits(NamedTuple):
     """Events that wait in memory; beyond, they are read from the event store again."""
     batch_len_max: int = 4_000
     """Events of one transaction."""
-    read_len_max: int = 500
+    read_len_max: int = 250
     """Events read at once from the event store."""
-    slice_len: int = 200
+    slice_len: int = 100
     """Events folded, or rows written out, before others on the loop have their turn."""
     rows_max: int = 20_000
     """Open orders kept in memory between transactions; the others are read when they change."""
@@ -243,8 +243,8 @@ class HistoryWriter:
             entries = await self._read(stream)
         async with asyncio.timeout(self._limits.transaction_s), connection.transaction():
             await self._move_checkpoint(connection, stream, entries)
-            await self._learn(connection, entries)
             for part in _slices(entries, self._limits.slice_len):
+                await self._learn(connection, part)
                 for entry in part:
                     self._fold.apply(entry.shard, entry.seq, entry.ts_us, entry.event)
                 await asyncio.sleep(0)
@@ -287,8 +287,8 @@ class HistoryWriter:
     async def _learn(self, connection: Connection, entries: Sequence[LogEntry]) -> None:
         """Read the rows of orders that change and are not in memory."""
         missing = self._fold.missing([entry.event for entry in entries])
-        for ids in _slices(missing, self._limits.slice_len):
-            cursor = await connection.execute(_ROWS, (list(ids),))
+        if missing:
+            cursor = await connection.execute(_ROWS, (missing,))
             rows = await cursor.fetchall()
             self._fold.learn([stored_row(r[0], int(r[1]), r[2], r[3]) for r in rows])
 
