@@ -65,7 +65,8 @@ def fake_venue(directory: Path) -> Iterator[FakeVenue]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     venue = FakeVenue(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    poll_s = 0.01
+    thread = threading.Thread(target=server.serve_forever, args=(poll_s,))
     thread.start()
     describe(directory, venue.url)
     try:

@@ -81,8 +81,8 @@ class Venue:
 
 async def passes(clock: VirtualClock, seconds: float) -> None:
     """Let time pass in small pieces, so that the market has its turn in each."""
-    for _ in range(round(seconds / 0.02)):
-        await clock.advance(0.02)
+    for _ in range(round(seconds * 20)):
+        await clock.advance(1 / 20)
 
 
 async def test_every_book_is_quoted_before_the_venue_is_ready() -> None:
