@@ -121,7 +121,9 @@ async def connect(port: int, count: int) -> list[Connection]:
     for n in range(count):
         key = f"bench-key-{n}"
         _, protocol = await loop.create_connection(
-            lambda key=key: Connection(key), "127.0.0.1", port  # type: ignore[misc]
+            lambda key=key: Connection(key),
+            "127.0.0.1",
+            port,  # type: ignore[misc]
         )
         opened.append(protocol)
     return opened

@@ -320,8 +320,9 @@ async def _start_history(stack: AsyncExitStack, venue: Venue) -> None:
 
 
 async def _start_demo(stack: AsyncExitStack, venue: Venue, wanted: bool) -> None:
-    await retire(venue.commands, venue.orders)
-    if wanted:
+    if not wanted:
+        await retire(venue.commands, venue.orders)
+    else:
         market = Demo(
             venue.commands, venue.orders, venue.clock, venue.config, venue.books.session_open
         )
