@@ -85,7 +85,7 @@ def main(names: Sequence[str]) -> int:
         "medians": {},
     }
     for name in names or NAMES:
-        builds = {"installed": {}}
+        builds: dict[str, dict[str, str]] = {"installed": {}}
         if compiled() and name in BOTH_BUILDS:
             builds["uncompiled"] = {"PYTHONPATH": str(SOURCE)}
         for build, environment in builds.items():

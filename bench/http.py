@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -119,12 +120,8 @@ async def connect(port: int, count: int) -> list[Connection]:
     loop = asyncio.get_running_loop()
     opened = []
     for n in range(count):
-        key = f"bench-key-{n}"
-        _, protocol = await loop.create_connection(
-            lambda key=key: Connection(key),
-            "127.0.0.1",
-            port,  # type: ignore[misc]
-        )
+        make = partial(Connection, f"bench-key-{n}")
+        _, protocol = await loop.create_connection(make, "127.0.0.1", port)
         opened.append(protocol)
     return opened
 
