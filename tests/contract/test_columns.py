@@ -15,7 +15,7 @@ COLUMNS = """
     WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
     ORDER BY 1
 """
-FLOATING = {"real", "double precision", "money"}
+FLOATING = {"real", "double precision", "money"}  # float: what is looked for
 # Quantities, prices and USD amounts, in this order; last, exact sums as scaled integers.
 KINDS = {(28, 8), (18, 4), (20, 2), (40, 0)}
 

@@ -90,6 +90,7 @@ def test_an_unreachable_database_says_so() -> None:
 
 
 def test_no_money_column_is_a_float(trading_dsn: str, accounts_dsn: str) -> None:
+    # float: what is looked for
     floats = """
         SELECT table_name, column_name FROM information_schema.columns
         WHERE table_schema = 'public' AND data_type IN ('real', 'double precision', 'money')

@@ -9,7 +9,7 @@ def test_two_accounts_trade_and_a_restart_keeps_it(tmp_path: Path) -> None:
     venue = RunningVenue(tmp_path).start()
     sell = {"symbol": "AAPL", "qty": 10, "side": "sell", "type": "limit", "time_in_force": "gtc"}
     buy = {"symbol": "AAPL", "qty": "4", "side": "buy", "type": "market", "time_in_force": "day"}
-    resting = venue.request("POST", "/v2/orders", sell | {"limit_price": 200.5}, key="bob-key")
+    resting = venue.request("POST", "/v2/orders", sell | {"limit_price": "200.5"}, key="bob-key")
     bought = venue.request("POST", "/v2/orders", buy)
     assert (resting.status, bought.status) == (200, 200), (resting.body, bought.body)
     assert bought.body["status"] == "filled"

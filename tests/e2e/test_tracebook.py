@@ -77,7 +77,7 @@ def _new(**changes: object) -> dict[str, object]:
         "order_id": 1,
         "side": "BUY",
         "order_type": "LIMIT",
-        "price": 1.5,
+        "price": 1.5,  # float: refused
         "quantity": 2,
         "owner": 7,
     }

@@ -19,6 +19,7 @@ SOURCE = ROOT / "src"
 # These put the parts together, and may import anything: the command line, the one function that
 # starts a venue, and the process that folds stored events into snapshots.
 WIRING = {
+    "nexustrade.__main__",
     "nexustrade.cli",
     "nexustrade.kernel.bootstrap",
     "nexustrade.kernel.snapshotter",

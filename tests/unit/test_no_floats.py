@@ -15,9 +15,9 @@ EVERYWHERE = [
     "def cost() -> float: ...",
     "class Order(Model):\n    price = models.FloatField()",
     "column = Column('price', Float)",
-    "column = sqlalchemy.REAL()",  # not money: a sample
-    "CREATE = 'CREATE TABLE t (price double precision)'",  # not money: a sample
-    "CREATE = 'ALTER TABLE t ADD price REAL'",  # not money: a sample
+    "column = sqlalchemy.REAL()",  # float: a sample
+    "CREATE = 'CREATE TABLE t (price double precision)'",  # float: a sample
+    "CREATE = 'ALTER TABLE t ADD price REAL'",  # float: a sample
     "price: Callable[[float], int]",
     "total += 0.5",
     "place(price=1.5)",
@@ -42,8 +42,11 @@ NOT_MONEY = [
     "elapsed_s = (end_ns - start_ns) / 1e9",
     "if isinstance(price, float): ...",
     "monkeypatch.setattr(store, 'CLAIM_WAIT_S', 0.1)",
-    "'''A docstring may say that no REAL is used.'''",  # not money: a sample
-    "per_second = 1.5  # not money: a metric",
+    "'''A docstring may say that no REAL is used.'''",  # float: a sample
+    "speed = 1.5  # float: a metric",
+    "# float: a metric\nspeed = 1.5",
+    "if random.random() < 0.5: ...",
+    "slowest = max(slowest_s.get(key, 0.0), took_s)",
     "cents = notional // 100",
 ]
 
@@ -52,6 +55,11 @@ NOT_MONEY = [
 @pytest.mark.parametrize("path", [MONEY, OTHER])
 def test_a_float_is_found(source: str, path: str) -> None:
     assert floats_in(source, path)
+
+
+def test_clients_that_know_floats_only_may_use_them() -> None:
+    assert floats_in("order(price=100.05)", "tests/e2e/test_ccxt.py") == []
+    assert floats_in("order(price=100.05)", "tests/e2e/test_first_order.py")
 
 
 @pytest.mark.parametrize("source", IN_MONEY_PATHS)

@@ -250,6 +250,7 @@ def _side_lines(side: Side, name: str) -> list[str]:
     ]
 
 
+# float: a speed
 def measure(commands: list[Command], plays: int, *, replace_requeues: bool) -> float:
     """Commands per second over `plays` plays, each into a new book with its trade lines made.
 
@@ -267,7 +268,7 @@ def measure(commands: list[Command], plays: int, *, replace_requeues: bool) -> f
         elapsed_s += time.perf_counter() - started_s
         if collects:
             gc.enable()
-    return len(commands) * plays / elapsed_s if elapsed_s > 0 else 0.0
+    return len(commands) * plays / elapsed_s if elapsed_s > 0 else 0
 
 
 def run_play(

@@ -58,7 +58,7 @@ NO_NUMBERS: list[object] = [
     "0." + "0" * 60 + "1",
     10**5000,
     -(10**5000),
-    100.5,  # not money: floats are what is refused here
+    100.5,  # float: floats are what is refused here
     math.nan,
     True,
     False,

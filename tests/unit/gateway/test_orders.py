@@ -15,7 +15,7 @@ LIMIT = {
     "side": "buy",
     "type": "limit",
     "time_in_force": "day",
-    "limit_price": 100.05,
+    "limit_price": 100.05,  # float: clients may send JSON numbers
     "client_order_id": "mine-1",
 }
 GONE: Any = object()

@@ -118,7 +118,7 @@ async def test_equity_is_the_last_of_each_step_and_now(
 
 async def test_an_account_without_a_past_shows_its_present(alice: httpx.AsyncClient) -> None:
     history = (await alice.get("/v2/account/portfolio/history")).json()
-    assert history["equity"] == [110000.50]
+    assert history["equity"] == [110000.50]  # float: JSON numbers in Alpaca's contract
     assert history["profit_loss"] == [0]
     assert history["timeframe"] == "1D"
     assert len(history["timestamp"]) == 1
