@@ -1,7 +1,5 @@
 """The audit of a stored stream: whoever changes anything in the database is found out."""
 
-from collections.abc import AsyncIterator
-
 import psycopg
 import pytest
 
@@ -17,9 +15,7 @@ SHARD = "orders-0"
 
 
 @pytest.fixture
-async def stream(
-    postgres_store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Stream]:
+async def stream(postgres_store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch) -> Stream:
     """Seven events, looked at in batches of three."""
     monkeypatch.setattr(audit, "BATCH_LEN_MAX", 3)
     stream = await Stream.claimed(postgres_store, SHARD)
@@ -28,7 +24,7 @@ async def stream(
     moved = PositionAdjusted("acc-1", "AAPL", -150_000_001, 12_345)
     await stream.write(postgres_store, order(1), order(2), cash(-5, "x"), moved)
     await stream.write(postgres_store, rejected, traded, order(7))
-    yield stream
+    return stream
 
 
 async def problems(dsn: str, known: tuple[int, bytes] | None = None) -> list[str]:

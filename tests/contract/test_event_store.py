@@ -16,7 +16,10 @@ from nexustrade.matching.messages import Traded
 from nexustrade.orders.messages import OrderRejected, ReplaceRequested
 from tests.contract.streams import Stream, bare, cash, order, read_all
 
-HOSTILE = '\'; DROP TABLE order_events; -- \\ \\. \\N \t\n\r \x01 \x7f \x85 \u2028 " {"a":1} é漢🜚 %s %(a)s $1'
+HOSTILE = (
+    "'; DROP TABLE order_events; -- \\ \\. \\N \t\n\r \x01 \x7f \x85 \u2028"
+    ' " {"a":1} é漢🜚 %s %(a)s $1'
+)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from nexustrade.adapters.postgres import event_store as module
 from nexustrade.adapters.postgres.embedded import EmbeddedServer
 from nexustrade.adapters.postgres.event_store import PostgresEventStore
 from nexustrade.core.errors import Fenced, StoreUnavailable
-from nexustrade.kernel.ports import CommitUnknown, Snapshot
+from nexustrade.kernel.ports import Append, CommitUnknown, ShardState, Snapshot
 from tests.contract.proxy import Loss, Proxy
 from tests.contract.streams import Stream, bare, order, read_all
 
@@ -203,13 +203,17 @@ async def test_a_cancelled_append_happens_as_a_whole(
 async def test_a_damaged_snapshot_is_passed_over(
     postgres_store: PostgresEventStore, trading_dsn: str
 ) -> None:
-    shots = [Snapshot(SHARD, seq, 1, bytes(32), b"state" * 99) for seq in (1, 2)]
+    shots = [Snapshot(SHARD, seq, 1, bytes(32), b"%d" % seq * 99) for seq in (1, 2)]
     for shot in shots:
         await postgres_store.save_snapshot(shot)
     damage = "UPDATE es_snapshot SET state = set_byte(state, 9, 255 - get_byte(state, 9))"
     async with await psycopg.AsyncConnection.connect(trading_dsn, autocommit=True) as connection:
-        await connection.execute(f"{damage} WHERE seq = 2")
-        assert await postgres_store.latest_snapshot(SHARD) == shots[0]
+        for change in (damage, "UPDATE es_snapshot SET state_hash = sha256(state)"):
+            await connection.execute(f"{change} WHERE seq = 2")
+            assert await postgres_store.latest_snapshot(SHARD) == shots[0]
+            await postgres_store.save_snapshot(shots[1])
+            assert await postgres_store.latest_snapshot(SHARD) == shots[1]
+        await connection.execute("DELETE FROM es_snapshot WHERE seq = 2")
         await connection.execute(f"{damage} WHERE seq = 1")
         assert await postgres_store.latest_snapshot(SHARD) is None
 
@@ -244,7 +248,7 @@ async def test_a_server_killed_under_load_loses_nothing_it_acknowledged(
 
 async def _write_until_killed(
     server: EmbeddedServer, store: PostgresEventStore, stream: Stream, appends: int
-) -> module.Append | None:
+) -> Append | None:
     """Append until the server's death is felt; returns what may or may not have been kept."""
     number = 0
     while True:
@@ -274,7 +278,7 @@ def _backends(postmaster: int) -> list[int]:
     return [int(pid) for pid in children.split()]
 
 
-async def _head(store: PostgresEventStore) -> module.ShardState:
+async def _head(store: PostgresEventStore) -> ShardState:
     while True:
         try:
             return await store.head(SHARD)
