@@ -172,7 +172,7 @@ def test_cells_are_fit_for_a_terminal() -> None:
 
 def test_a_reader_that_has_enough_is_no_failure() -> None:
     done = subprocess.run(
-        ["bash", "-c", "set -o pipefail; \"$0\" -m nexustrade.cli --help | true", sys.executable],
+        ["bash", "-c", 'set -o pipefail; "$0" -m nexustrade.cli --help | true', sys.executable],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stderr == ""
