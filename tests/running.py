@@ -119,12 +119,14 @@ class RunningVenue:
     def kill(self) -> None:
         """SIGKILL to the venue, its PostgreSQL server and everything that they started."""
         assert self.process is not None
-        victims = _tree(self.process.pid) + self.server_tree()
-        for victim in victims:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                victim.kill()
-        self.process.wait()
-        psutil.wait_procs(victims, timeout=10)
+        # Twice: a process may have started another one after we looked.
+        for _ in range(2):
+            victims = _tree(self.process.pid) + self.server_tree()
+            for victim in victims:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    victim.kill()
+            self.process.wait()
+            psutil.wait_procs(victims, timeout=10)
 
     def server_tree(self) -> list[psutil.Process]:
         """The PostgreSQL server's processes, its postmaster first."""
