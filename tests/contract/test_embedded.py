@@ -90,7 +90,7 @@ def test_it_starts_stops_and_starts_again(new_server: EmbeddedServer) -> None:
     pid = server.pid
     server.stop()
     assert not server.alive()
-    assert not embedded._exists(pid)
+    assert pid not in embedded._processes_in(server._cluster)
     server.stop()
     assert steps_of(server) == ["lock", "programs", "start", "databases"]
     assert kept(server) == [1]
@@ -208,7 +208,7 @@ def test_a_server_with_other_settings_is_stopped_first(
     pid = killed_venue(venue_directory, "21")
     assert steps_of(server) == ["lock", "programs", "stop", "start", "databases"]
     assert server.pid != pid
-    assert not embedded._exists(pid)
+    assert pid not in embedded._processes_in(venue_directory / "postgres" / "cluster")
 
 
 def test_a_server_that_nobody_wrote_down_is_found(
@@ -217,7 +217,7 @@ def test_a_server_that_nobody_wrote_down_is_found(
     pid = killed_venue(venue_directory)
     (venue_directory / "postgres" / "server.json").unlink()
     assert steps_of(server) == ["lock", "programs", "stop", "start", "databases"]
-    assert not embedded._exists(pid)
+    assert pid not in embedded._processes_in(venue_directory / "postgres" / "cluster")
 
 
 def test_a_pid_file_whose_number_belongs_to_another_program_is_no_obstacle(
@@ -274,6 +274,17 @@ def test_data_of_another_major_version_is_refused(
 def test_a_server_that_cannot_start_says_why(venue_directory: Path) -> None:
     server = EmbeddedServer(venue_directory, settings={"shared_buffers": "no number"})
     with pytest.raises(ServerFault, match="shared_buffers"):
+        server.start()
+    server.stop()
+
+
+def test_a_directory_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ServerFault, match="cannot be used"):
+        EmbeddedServer(tmp_path / "file" / "venue").start()
+    (tmp_path / "postgres").touch()
+    server = EmbeddedServer(tmp_path)
+    with pytest.raises(ServerFault, match="cannot be started"):
         server.start()
     server.stop()
 

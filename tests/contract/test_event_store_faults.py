@@ -136,8 +136,12 @@ async def test_idle_reading_connections_that_died_are_replaced(
 
 
 async def test_a_lost_owner_is_fenced_by_the_next(
-    proxy: Proxy, far_store: PostgresEventStore, postgres_store: PostgresEventStore
+    proxy: Proxy,
+    far_store: PostgresEventStore,
+    postgres_store: PostgresEventStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(module, "CLAIM_WAIT_S", 0.1)
     old = await Stream.claimed(far_store, SHARD)
     await old.write(far_store, order(1))
     proxy.refusing = True
@@ -147,7 +151,10 @@ async def test_a_lost_owner_is_fenced_by_the_next(
     proxy.refusing = False
     with pytest.raises(Fenced):
         await old.write(far_store, order(2))
-    assert len(await read_all(postgres_store, SHARD)) == 2
+    with pytest.raises(Fenced, match="owned by another running venue"):
+        await far_store.claim(SHARD)
+    await new.write(postgres_store, order(3))
+    assert len(await read_all(postgres_store, SHARD)) == 3
 
 
 async def test_a_connection_made_again_holds_the_streams_again(
@@ -216,6 +223,24 @@ async def test_a_damaged_snapshot_is_passed_over(
         await connection.execute("DELETE FROM es_snapshot WHERE seq = 2")
         await connection.execute(f"{damage} WHERE seq = 1")
         assert await postgres_store.latest_snapshot(SHARD) is None
+
+
+async def test_a_session_the_server_still_keeps_is_ended_when_its_owner_returns(
+    proxy: Proxy, trading_dsn: str
+) -> None:
+    store = PostgresEventStore(await proxy.start(), append_timeout_s=0.3)
+    stream = await Stream.claimed(store, SHARD)
+    # Cut off at our end only: at the server's end the session lives, and holds the lock.
+    proxy.loss = Loss.STALL
+    with pytest.raises(StoreUnavailable):
+        await stream.write(store, order(1))
+    proxy.loss = Loss.NOTHING
+    await stream.write(store, order(1))
+    locks = "SELECT count(*), count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory'"
+    async with await psycopg.AsyncConnection.connect(trading_dsn) as connection:
+        cursor = await connection.execute(f"{locks} AND granted".encode())
+        assert await cursor.fetchone() == (1, 1)
+    await store.close()
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ class EmbeddedServer:
         with self._turn:
             self._wanted = False
             if self._running is not None:
-                _stop(self._running.pid, self._child)
+                _stop(self._running.pid, lambda: not self._alive())
                 self._end_all()
                 self._forget()
             self._give_lock()
@@ -202,7 +202,7 @@ class EmbeddedServer:
             try:
                 await asyncio.to_thread(self._restart)
                 failures = 0
-            except (ServerFault, OSError, subprocess.SubprocessError):
+            except (ServerFault, subprocess.SubprocessError):
                 await asyncio.sleep(RESTART_BACKOFF_S[min(failures, len(RESTART_BACKOFF_S) - 1)])
                 failures += 1
 
@@ -227,7 +227,13 @@ class EmbeddedServer:
     # ------------------------------------------------------------ start
 
     def _start(self) -> None:
-        self._identity = self._identity or server_identity()
+        try:
+            self._have_running()
+        except (OSError, psycopg.Error) as error:
+            raise ServerFault(f"PostgreSQL cannot be started: {error}") from error
+
+    def _have_running(self) -> None:
+        self._identity = self._owner() or server_identity()
         self._progress("programs")
         self._programs = find_programs(self._identity)
         self._home.mkdir(mode=0o700, exist_ok=True)
@@ -239,6 +245,13 @@ class EmbeddedServer:
         self._check_version()
         self._launch()
         self._make_databases()
+
+    def _owner(self) -> Identity | None:
+        """The user a data directory that is there already belongs to, when we may be that user."""
+        if os.geteuid() != 0 or not self._cluster.exists():
+            return None
+        owner = self._cluster.stat()
+        return Identity(owner.st_uid, owner.st_gid, switch=True) if owner.st_uid else None
 
     def _adopt(self, found: Sequence[int]) -> bool:
         """Go on with the server a killed venue left behind, when it is as we would start it."""
@@ -275,9 +288,11 @@ class EmbeddedServer:
         self._progress("stop")
         first = _pid_in_file(self._cluster)
         if first in found:
-            _stop(first, None)
+            _stop(first, lambda: not _runs_in(first, self._cluster))
         deadline = time.monotonic() + KILL_TIMEOUT_S
         while found := _processes_in(self._cluster):
+            if time.monotonic() > deadline + KILL_TIMEOUT_S:
+                raise ServerFault(f"processes {found} of the last server do not end")
             if time.monotonic() > deadline:
                 for pid in found:
                     _signal(pid, signal.SIGKILL)
@@ -467,8 +482,12 @@ def lock_directory(directory: Path) -> int:
 
     `ServerFault` when another venue has it. The lock ends with the process, however it ends.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(directory / "venue.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(directory / "venue.lock", flags, 0o600)
+    except OSError as error:
+        raise ServerFault(f"the directory {directory} cannot be used: {error}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -586,7 +605,7 @@ def _runs_in(pid: int, cluster: Path) -> bool:
         return False
 
 
-def _stop(pid: int, child: subprocess.Popen[bytes] | None) -> None:
+def _stop(pid: int, ended: Callable[[], bool]) -> None:
     """Stop a server: fast, then at once, then hard, each for a bounded time."""
     steps = (
         (signal.SIGINT, STOP_TIMEOUT_S),
@@ -594,11 +613,11 @@ def _stop(pid: int, child: subprocess.Popen[bytes] | None) -> None:
         (signal.SIGKILL, KILL_TIMEOUT_S),
     )
     for number, timeout_s in steps:
+        if ended():
+            return
         _signal(pid, number)
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if (child.poll() is not None) if child is not None else not _exists(pid):
-                return
+        while not ended() and time.monotonic() < deadline:
             time.sleep(POLL_S)
 
 
@@ -607,15 +626,6 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
-
-
-def _exists(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits to be noticed does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def _secret(path: Path) -> str:

@@ -119,6 +119,7 @@ class PostgresEventStore:
         self._wire: Wire | None = None
         self._turn = asyncio.Lock()
         self._claimed: set[str] = set()
+        self._locked: set[str] = set()  # of the claimed ones, on the connection there is now
         self._old_pid = 0
         self._closed = False
 
@@ -241,7 +242,7 @@ class PostgresEventStore:
 
     async def _lock(self, wire: Wire, shard: str) -> None:
         """Take the stream's advisory lock, or raise `Fenced`; held until the connection ends."""
-        if shard in self._claimed:
+        if shard in self._locked:
             return
         clock = asyncio.get_running_loop().time
         deadline = clock() + CLAIM_WAIT_S
@@ -249,6 +250,7 @@ class PostgresEventStore:
             if clock() > deadline:
                 raise Fenced(f"stream {shard} is owned by another running venue")
             await asyncio.sleep(CLAIM_POLL_S)
+        self._locked.add(shard)
 
     async def _connected(self) -> Wire:
         """The connection for appending, made anew when it was lost."""
@@ -257,6 +259,7 @@ class PostgresEventStore:
         if self._wire is not None and not self._wire.broken():
             return self._wire
         connection = await _connect(self._dsn, _PREPARE)
+        self._locked = set()
         try:
             async with asyncio.timeout(self._append_timeout_s):
                 for shard in sorted(self._claimed):
@@ -274,14 +277,16 @@ class PostgresEventStore:
         The server may not have noticed yet that the old connection is gone: then its session is
         ended. If another venue holds the lock by now, so does it the epoch, and appends are fenced.
         """
-        if await _try_lock(connection, shard):
-            return
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid, 1000) FROM pg_locks WHERE locktype = 'advisory'"
-            " AND pid = %s AND granted AND (classid::bigint << 32 | objid::bigint) = %s LIMIT 1",
-            (self._old_pid, _lock_key(shard)),
-        )
-        await _try_lock(connection, shard)
+        locked = await _try_lock(connection, shard)
+        if not locked:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid, 1000) FROM pg_locks WHERE granted AND pid = %s"
+                " AND locktype = 'advisory' AND (classid::bigint << 32 | objid::bigint) = %s",
+                (self._old_pid, _lock_key(shard)),
+            )
+            locked = await _try_lock(connection, shard)
+        if locked:
+            self._locked.add(shard)
 
 
 class Readers:
