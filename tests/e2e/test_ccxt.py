@@ -11,7 +11,7 @@ from tests.running import RunningVenue
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
-    import ccxt
+    import ccxt  # type: ignore[import-untyped]
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 SYMBOL = "AAPL/USD"

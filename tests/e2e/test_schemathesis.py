@@ -6,6 +6,7 @@ module's own: among the requests are kill switches and revoked keys.
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
@@ -52,7 +53,7 @@ def test_the_document_is_the_one_that_is_served(own_venue: RunningVenue) -> None
 @schema.parametrize()
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_request_gets_an_answer_that_the_document_knows(
-    case: schemathesis.Case, own_venue: RunningVenue
+    case: schemathesis.Case[Any], own_venue: RunningVenue
 ) -> None:
     is_operators = OPERATOR_TAG in (case.operation.tags or [])
     key = own_venue.admin_key if is_operators else own_venue.key
