@@ -20,6 +20,7 @@ COMPILED_MODULES: Final = (
     "nexustrade.matching.domain",
     "nexustrade.matching.play",
     "nexustrade.orders.domain",
+    "nexustrade.orders.history",
     "nexustrade.orders.risk",
     "nexustrade.orders.state",
 )
