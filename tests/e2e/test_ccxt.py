@@ -70,7 +70,7 @@ def test_orders_trades_and_what_they_leave(alice: Any, bob: Any) -> None:
     assert (sold["status"], sold["average"]) == ("closed", 203.0)
 
 
-def test_refusals_become_ccxts_exceptions(alice: Any) -> None:
+def test_refusals_become_ccxts_exceptions(venue: RunningVenue, alice: Any) -> None:
     with pytest.raises(ccxt.BaseError, match="insufficient buying power"):
         alice.create_order(SYMBOL, "limit", "buy", 1_000_000, 9_000)
     with pytest.raises(ccxt.BaseError):
@@ -78,6 +78,7 @@ def test_refusals_become_ccxts_exceptions(alice: Any) -> None:
     alice.secret = "wrong"
     with pytest.raises(ccxt.BaseError, match="40110000"):
         alice.fetch_balance()
+    alice.secret = venue.secret
 
 
 def test_orders_cancelled_together(alice: Any) -> None:
