@@ -87,6 +87,9 @@ class Runtime:
         self._queue: deque[_Pending] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        # When the commit that runs began; None: none runs.
+        self._commit_since_ns: int | None = None
         self._draining = False
         self._epochs: dict[str, int] = {}
         self._hashes: dict[str, bytes] = {}
@@ -124,6 +127,7 @@ class Runtime:
         await self._recover()
         self.available = True
         self._task = asyncio.create_task(self._run(), name="runtime")
+        self._watch = asyncio.create_task(self._watch_commits(), name="commit watch")
 
     async def stop(self) -> None:
         """Take no more commands, finish those that wait, snapshot every stage."""
@@ -132,6 +136,8 @@ class Runtime:
         if self._task is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        if self._watch is not None:
+            self._watch.cancel()
         if self.available and self.failed is None:
             for shard, stage in self.stages.items():
                 await self._store.save_snapshot(
@@ -152,7 +158,8 @@ class Runtime:
             self._refuse_waiting("the venue has stopped")
             log.critical("runtime stopped", error=repr(error))
             self.on_failure(error)
-            raise
+            if not isinstance(error, Exception):
+                raise
 
     def _take_batch(self) -> list[_Pending]:
         count = min(len(self._queue), self._limits.batch_len_max)
@@ -168,17 +175,43 @@ class Runtime:
             # Nothing of the batch is stored, and nothing of it may be answered.
             _fail(pending, StoreUnavailable("the venue has stopped"))
             raise InvariantError(f"a stage failed: {error!r}") from error
-        if appends:
-            try:
-                await self._commit(appends, watermarks, pending)
-            except StoreUnavailable as error:
-                _fail(pending, error)
-                await self._rebuild()
-                return
-            await self._publish(appends)
+        if appends and not await self._carry_out(appends, watermarks, pending):
+            return
         for one, events in zip(pending, answers, strict=True):
             if not one.answer.done():
                 one.answer.set_result([_entry(recorded) for recorded in events])
+
+    async def _carry_out(
+        self,
+        appends: Sequence[Append],
+        watermarks: Mapping[tuple[str, str], int],
+        pending: Sequence[_Pending],
+    ) -> bool:
+        """Commit and publish a batch; False when it is refused and the state rebuilt."""
+        try:
+            if not await self._stored(appends, watermarks, pending):
+                await self._rebuild()
+                return False
+            await self._publish(appends)
+        except BaseException:
+            # The venue stops; what became of the batch its clients have to ask later.
+            _fail(pending, OutcomeUnknown("the venue has stopped"))
+            raise
+        return True
+
+    async def _stored(
+        self,
+        appends: Sequence[Append],
+        watermarks: Mapping[tuple[str, str], int],
+        pending: Sequence[_Pending],
+    ) -> bool:
+        """Commit a batch, or refuse it when it certainly is not in the store and never will be."""
+        try:
+            await self._commit(appends, watermarks, pending)
+        except StoreUnavailable as error:
+            _fail(pending, error)
+            return False
+        return True
 
     def _sealed(self) -> tuple[list[Append], dict[tuple[str, str], int]]:
         """The new events of each stream, encoded and chained, and the watermarks they bring."""
@@ -217,6 +250,7 @@ class Runtime:
         """
         deadline = self._deadline(self._limits.commit_deadline_s)
         wait_s = RETRY_FIRST_S
+        self._commit_since_ns = self._clock.monotonic_ns()
         while True:
             try:
                 await self._store.append(appends, watermarks)
@@ -228,9 +262,11 @@ class Runtime:
             else:
                 break
             if self._clock.monotonic_ns() >= deadline:
+                self._commit_since_ns = None
                 raise StoreUnavailable("the event store is not available")
             await self._clock.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_MAX_S)
+        self._commit_since_ns = None
         self.available = True
 
     async def _applied(self, append: Append, pending: Sequence[_Pending]) -> bool:
@@ -251,8 +287,20 @@ class Runtime:
                 return head.last_seq >= append.events[-1].seq
             if self._clock.monotonic_ns() >= limit:
                 _fail(pending, OutcomeUnknown("the event store has not answered"))
+                if self._draining:
+                    # Whoever starts next reads what came of it; a stop does not wait for ever.
+                    return False
             await self._clock.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_MAX_S)
+
+    async def _watch_commits(self) -> None:
+        """A store that hangs says nothing: past the deadline of a commit it is away as well."""
+        deadline_ns = int(self._limits.commit_deadline_s * 1_000_000_000)
+        while True:
+            await self._clock.sleep(self._limits.commit_deadline_s / 4)
+            since_ns = self._commit_since_ns
+            if since_ns is not None and self._clock.monotonic_ns() - since_ns >= deadline_ns:
+                self._pause(StoreUnavailable("a commit gets no answer"))
 
     def _pause(self, error: NexusError) -> None:
         """Refuse what waits and what comes until the store is back."""
