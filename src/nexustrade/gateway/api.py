@@ -43,7 +43,8 @@ def build_app(venue: Gateway) -> AsgiApp:
     """The whole gateway as one ASGI application: HTTP, WebSocket, documents, guard."""
     table = endpoints(venue)
     settings = venue.settings
-    stream = TradeUpdates(venue)
+    limit = RateLimit(settings.rate_limit_per_s, settings.rate_limit_burst)
+    stream = TradeUpdates(venue, limit)
     resources = [
         Resource(list(same_path), settings.body_len_max)
         for _, same_path in groupby(
@@ -57,7 +58,6 @@ def build_app(venue: Gateway) -> AsgiApp:
     app.router.redirect_slashes = False
     app.add_exception_handler(HTTPException, _http_exception)
     lane = FastLane(app, resources, "/v2/orders/", "order_id")
-    limit = RateLimit(settings.rate_limit_per_s, settings.rate_limit_burst)
     return Guard(lane, venue.keys, limit, venue.clock, _PUBLIC, settings.body_len_max)
 
 

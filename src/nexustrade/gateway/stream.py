@@ -1,5 +1,7 @@
 """The `trade_updates` stream: every change of an account's orders, as it becomes durable.
 
+The same connection takes orders (order_entry.py).
+
 Each event is rendered once, at the instant it is told, and put into the queue of every connection
 that listens. A queue is bounded: a reader that falls behind is cut off, never waited for.
 """
@@ -19,7 +21,9 @@ from nexustrade.core.ids import derived_uuid
 from nexustrade.core.money import price_text, qty_text
 from nexustrade.gateway import render
 from nexustrade.gateway.auth import READ, ApiKey
+from nexustrade.gateway.limits import RateLimit
 from nexustrade.gateway.messages import Order
+from nexustrade.gateway.order_entry import ACTIONS, OrderEntry
 from nexustrade.gateway.service import Gateway, GatewaySettings
 from nexustrade.gateway.web import AsgiMessage, Receive, Scope, Send
 from nexustrade.kernel.ports import LogEntry
@@ -177,6 +181,7 @@ class Connection:
         self.key: ApiKey | None = None
         self.credentials = ("", "")
         self.listens = False
+        self.orders: OrderEntry | None = None
         self.close_code = 0
         self.cut = asyncio.Event()
         self._queue: deque[bytes] = deque()
@@ -229,8 +234,9 @@ class Connection:
 class TradeUpdates:
     """The ASGI application of `/stream`, and the one listener behind all its connections."""
 
-    def __init__(self, venue: Gateway) -> None:
+    def __init__(self, venue: Gateway, limit: RateLimit) -> None:
         self._venue = venue
+        self._limit = limit
         self._by_account: dict[str, set[Connection]] = {}
         self._by_key: dict[str, int] = {}
         venue.orders.listen(self.tell)
@@ -305,12 +311,22 @@ class TradeUpdates:
             if message["type"] == "websocket.disconnect":
                 return
             data = message.get("bytes")
-            text = message.get("text")
-            size = len(data) if data is not None else len(text or "")
+            text = message.get("text") or ""
+            size = len(data) if data is not None else len(text)
             if size > self._venue.settings.stream_message_len_max:
                 connection.end(TOO_BIG)
                 return
-            await self._take(connection, _decoded(connection.codec, message))
+            said = _decoded(connection.codec, message)
+            if said.get("action") in ACTIONS and connection.codec is JSON:
+                await self._enter(connection, data if data is not None else text.encode())
+            else:
+                await self._take(connection, said)
+
+    async def _enter(self, connection: Connection, message: bytes) -> None:
+        """Begin an order request; its numbers are read from the message's own text."""
+        if connection.orders is None:
+            connection.orders = OrderEntry(self._venue, self._limit, connection.put)
+        await connection.orders.take(connection.key, message)
 
     async def _take(self, connection: Connection, said: dict[str, Any]) -> None:
         """Answer one message of the client."""

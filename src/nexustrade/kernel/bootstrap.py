@@ -349,6 +349,7 @@ async def _serve(
             body_len_max=limits.body_bytes_max,
             stream_queue_len_max=limits.stream_queue_len_max,
         ),
+        lambda: venue.runtime.available,
     )
     try:
         return await serve(

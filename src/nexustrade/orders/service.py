@@ -29,6 +29,8 @@ LOOKUP_LEN_MAX: Final = 1_000
 """Most client order ids looked up in one query."""
 US_PER_DAY: Final = 86_400_000_000
 
+_NO_PAIR: Final = ("", "")
+
 Receive = Callable[[LogEntry, OrderRecord | None], None]
 Pair = tuple[str, str]
 
@@ -210,10 +212,13 @@ class OneIdOneOrder:
 
     async def submit(self, command: Message) -> Sequence[LogEntry]:
         """As `Commands.submit`; a new order with a used id is rejected as a duplicate."""
-        if isinstance(command, SubmitOrder | ReplaceOrder) and (
-            command.cl_ord_id != command.order_id
-        ):
-            known = await self._known((command.account_id, command.cl_ord_id))
+        if isinstance(command, SubmitOrder | ReplaceOrder):
+            known = ""
+            if command.cl_ord_id != command.order_id:
+                known = await self._known((command.account_id, command.cl_ord_id))
+            elif self._lookup is not None:
+                # It waits like those before it, so that no order overtakes another.
+                await self._known(_NO_PAIR)
             if known:
                 command = msgspec.structs.replace(command, known_order_id=known)
         return await self._commands.submit(command)
