@@ -146,6 +146,27 @@ def test_it_recovers_after_a_kill(server: EmbeddedServer) -> None:
         assert kept(server) == list(range(number + 1))
 
 
+def test_it_goes_on_when_one_of_its_processes_dies(server: EmbeddedServer) -> None:
+    server.start()
+    pid = server.pid
+    keep(server, 1)
+    checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+    with server._connect(embedded.SUPERUSER, timeout_s=5) as connection:
+        found = connection.execute(checkpointer.encode()).fetchone()
+        assert found is not None
+        os.kill(found[0], signal.SIGKILL)
+        # The sleep ends when the server ends all its sessions, to recover.
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT pg_sleep(600)")
+    while not _answers(server):
+        pass
+    with server._connect(embedded.SUPERUSER, timeout_s=5) as connection:
+        connection.execute("CHECKPOINT")
+        connection.execute("VACUUM")
+    assert server.pid == pid
+    assert kept(server) == [1]
+
+
 async def test_supervision_starts_a_dead_server_again(server: EmbeddedServer) -> None:
     server.start()
     keep(server, 1)
