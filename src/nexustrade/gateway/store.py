@@ -30,6 +30,11 @@ FRESH_NS_MAX: Final = 1_000_000_000
 STALE_NS_MAX: Final = 60 * 1_000_000_000
 """How long the cache serves while the table cannot be asked; nobody can revoke meanwhile either."""
 
+REFRESH_WAIT_S: Final = 0.25
+"""How long a request waits for the table before an older cache serves it."""
+FIRST_WAIT_S: Final = 5.0
+"""How long it waits when there is no cache that may serve it."""
+
 Pool = AsyncConnectionPool[Any]
 
 
@@ -45,17 +50,37 @@ class KeyCache(ABC):
 
     async def authenticate(self, key_id: str, secret: str, now_us: int) -> ApiKey | None:
         """The key, when it exists, the secret is its own, and it is neither expired nor revoked."""
-        if self._clock.monotonic_ns() - self._checked_ns > FRESH_NS_MAX:
-            await self.refresh()
+        now_ns = self._clock.monotonic_ns()
+        age_ns = now_ns - self._checked_ns
+        # While the table cannot be asked, one request a second finds that out for all.
+        if age_ns > STALE_NS_MAX:
+            await self._refresh_within(FIRST_WAIT_S)
+        elif age_ns > FRESH_NS_MAX and now_ns - self._tried_ns > FRESH_NS_MAX:
+            await self._refresh_within(REFRESH_WAIT_S)
         key = self._keys.get(key_id)
         return key if matches(key, secret, now_us) else None
 
     async def refresh(self) -> None:
         """Bring the cache up to date; all who wait share one look at the table."""
+        await asyncio.shield(self._refresh_task())
+
+    def _refresh_task(self) -> asyncio.Task[None]:
         task = self._refreshing
         if task is None or task.done():
             task = self._refreshing = asyncio.create_task(self._refresh())
-        await asyncio.shield(task)
+            # Nobody may be waiting any more when it fails.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
+
+    async def _refresh_within(self, seconds: float) -> None:
+        """As `refresh`, but a table that does not answer is not waited for."""
+        task = self._refresh_task()
+        await asyncio.wait([task], timeout=seconds)
+        self._tried_ns = self._clock.monotonic_ns()
+        if task.done():
+            task.result()
+        elif self._tried_ns - self._checked_ns > STALE_NS_MAX:
+            raise StoreUnavailable("accounts database: it does not answer")
 
     async def _refresh(self) -> None:
         asked_ns = self._clock.monotonic_ns()
@@ -72,7 +97,9 @@ class KeyCache(ABC):
 
     def expire(self) -> None:
         """Look at the table again before the next answer."""
-        self._checked_ns = min(self._checked_ns, self._clock.monotonic_ns() - FRESH_NS_MAX - 1)
+        stale_ns = self._clock.monotonic_ns() - FRESH_NS_MAX - 1
+        self._checked_ns = min(self._checked_ns, stale_ns)
+        self._tried_ns = min(self._tried_ns, stale_ns)
 
     @abstractmethod
     async def _table_fingerprint(self) -> object:
