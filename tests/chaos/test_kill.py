@@ -13,7 +13,7 @@ from tests.running import START_TIMEOUT_S, RunningVenue
 
 KILLS = 50
 SEED = 20_261_123
-IN_START = 0.3
+IN_START = 0.3  # float: a share of kills
 """How many of the kills hit a venue that is still starting."""
 STEPS = ("preparing", "starting", "migrating", "recovering", "declaring", "listening")
 STEP_S_MAX = 0.4

@@ -152,11 +152,11 @@ class World:
 
     async def finish(self, *tasks: asyncio.Task[None], within_s: float = 120.0) -> None:
         """Let time pass until the clients have been told something."""
-        passed = 0.0
+        passed_s = 0.0
         while not all(task.done() for task in tasks):
             await self.clock.advance(STEP_S)
-            passed += STEP_S
-            assert passed < within_s, "a client was told nothing"
+            passed_s += STEP_S
+            assert passed_s < within_s, "a client was told nothing"
 
     async def until_available(self) -> None:
         for _ in range(100):

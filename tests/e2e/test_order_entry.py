@@ -31,7 +31,7 @@ async def test_an_order_goes_in_and_its_updates_come_out_of_one_connection(
             "side": "buy",
             "type": "limit",
             "time_in_force": "gtc",
-            "limit_price": 300.05,
+            "limit_price": 300.05,  # float: clients may send JSON numbers
         }
         await socket.send(json.dumps({"action": "new_order", "id": "n1", "data": order}))
         update = await _heard(socket, "trade_updates")
