@@ -134,6 +134,7 @@ def test_others_can_read_neither_secrets_nor_socket(
     for path in [*directories, *files]:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
     server.stop()
+    assert not directories[2].exists()
 
 
 def test_it_recovers_after_a_kill(server: EmbeddedServer) -> None:

@@ -24,7 +24,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -180,6 +180,8 @@ class EmbeddedServer:
             if self._running is not None:
                 _stop(self._running.pid, lambda: not self._alive())
                 self._end_all()
+                with suppress(OSError):
+                    Path(self._running.socket_directory).rmdir()
                 self._forget()
             self._give_lock()
 
