@@ -9,7 +9,6 @@ import importlib.util
 from typing import Final
 
 COMPILED_MODULES: Final = (
-    "nexustrade.adapters.postgres.rows",
     "nexustrade.core.codec",
     "nexustrade.core.money",
     "nexustrade.kernel.chain",
