@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from nexustrade.core.codec import Message
-from nexustrade.core.errors import check
+from nexustrade.core.errors import StoreUnavailable, check
 from nexustrade.core.money import fee, notional_up
 from nexustrade.core.terms import CANCELED, CASH, EXPIRED, REPLACED
 from nexustrade.kernel.ports import Clock, Commands, LogEntry
@@ -27,6 +27,8 @@ from nexustrade.orders.state import Account, Order
 LISTENERS_MAX: Final = 10_000
 LOOKUP_LEN_MAX: Final = 1_000
 """Most client order ids looked up in one query."""
+LOOKUP_WAIT_S: Final = 2.0
+"""How long orders wait for one query before they are refused."""
 US_PER_DAY: Final = 86_400_000_000
 
 _NO_PAIR: Final = ("", "")
@@ -209,6 +211,7 @@ class OneIdOneOrder:
         self._keep_us = keep_days * US_PER_DAY
         self._waiting: dict[Pair, list[asyncio.Future[str]]] = {}
         self._lookup: asyncio.Task[None] | None = None
+        self._stuck = False
 
     async def submit(self, command: Message) -> Sequence[LogEntry]:
         """As `Commands.submit`; a new order with a used id is rejected as a duplicate."""
@@ -224,6 +227,8 @@ class OneIdOneOrder:
         return await self._commands.submit(command)
 
     async def _known(self, pair: Pair) -> str:
+        if self._stuck:
+            raise StoreUnavailable("the event store does not answer")
         found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(pair, []).append(found)
         if self._lookup is None:
@@ -236,7 +241,7 @@ class OneIdOneOrder:
                 pairs = list(self._waiting)[:LOOKUP_LEN_MAX]
                 waiting = [(pair, self._waiting.pop(pair)) for pair in pairs]
                 try:
-                    known = await self._find(pairs, self._clock.now_us() - self._keep_us)
+                    known = await self._found(pairs, [one for _, each in waiting for one in each])
                 except Exception as error:  # noqa: BLE001 - whatever it is, the waiting are told
                     for _, futures in waiting:
                         _fail(futures, error)
@@ -247,6 +252,24 @@ class OneIdOneOrder:
                             future.set_result(known.get(pair, ""))
         finally:
             self._lookup = None
+
+    async def _found(
+        self, pairs: Sequence[Pair], futures: Sequence[asyncio.Future[str]]
+    ) -> Mapping[Pair, str]:
+        """What the store knows of the ids; while it hangs, those who wait and come are refused."""
+        since_us = self._clock.now_us() - self._keep_us
+        query = asyncio.ensure_future(self._find(pairs, since_us))
+        try:
+            done, _ = await asyncio.wait([query], timeout=LOOKUP_WAIT_S)
+            if not done:
+                self._stuck = True
+                error = StoreUnavailable("the event store does not answer")
+                for each in (futures, *self._waiting.values()):
+                    _fail(each, error)
+                self._waiting.clear()
+            return await query
+        finally:
+            self._stuck = False
 
 
 def _fail(futures: Sequence[asyncio.Future[str]], error: Exception) -> None:
