@@ -6,6 +6,8 @@ in, sets the input watermarks and copies the rows. It either happens as a whole 
 """
 
 import asyncio
+import os
+import socket
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
@@ -336,14 +338,16 @@ class Readers:
         self, connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[Answer]]
     ) -> Answer:
         whole = False
+        # Not a cancellation: psycopg would ask the server to stop and wait until it says so.
+        timer = asyncio.get_running_loop().call_later(READ_TIMEOUT_S, _cut, connection)
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                answer = await work(connection)
+            answer = await work(connection)
             whole = True
             return answer
-        except (psycopg.Error, OSError, TimeoutError) as error:
+        except (psycopg.Error, OSError) as error:
             raise StoreUnavailable(f"the event store is away: {error}") from error
         finally:
+            timer.cancel()
             if whole and not self._closed:
                 self._idle.append(connection)
             else:
@@ -392,6 +396,13 @@ async def _connect(dsn: str, *statements: str) -> AsyncConnection:
         await connection.close()
         raise StoreUnavailable(f"the event store is away: {error}") from error
     return connection
+
+
+def _cut(connection: AsyncConnection) -> None:
+    """End a connection under whoever waits for its server, who then gets an error at once."""
+    if not connection.closed:
+        with socket.socket(fileno=os.dup(connection.pgconn.socket)) as same:
+            same.shutdown(socket.SHUT_RDWR)
 
 
 async def _try_lock(connection: AsyncConnection, shard: str) -> bool:
