@@ -30,6 +30,7 @@ from nexustrade.orders.messages import (
 )
 
 PROJECTION: Final = "history"
+NS_PER_S: Final = 1_000_000_000
 """Its name in `projection_checkpoint`."""
 CONNECT_TIMEOUT_S: Final = 5
 STATEMENT_TIMEOUT_MS: Final = 30_000
@@ -64,6 +65,10 @@ class HistoryLimits(NamedTuple):
     """Open orders kept in memory between transactions; the others are read when they change."""
     linger_s: float = 0.25
     """How long a transaction waits for more events to share it."""
+    busy_events_per_s: int = 3_000
+    """From this rate on the venue is busy, and the history leaves it the machine."""
+    defer_s_max: float = 60.0
+    """Longest time for which it does; orders stay in memory for much longer than that."""
     retry_first_s: float = 0.05
     retry_max_s: float = 5.0
     transaction_s: float = 60.0
@@ -154,6 +159,7 @@ class HistoryWriter:
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()
         self._positioned = False
+        self._caught_up_ns = clock.monotonic_ns()
         self._retry_s = self._limits.retry_first_s
 
     async def receive(self, entries: Sequence[LogEntry]) -> None:
@@ -235,6 +241,18 @@ class HistoryWriter:
             await self._wake.wait()
         if self.lag < self._limits.batch_len_max:
             await self._clock.sleep(self._limits.linger_s)
+        await self._defer()
+
+    async def _defer(self) -> None:
+        """Wait while the venue is busy: who trades comes before who reads what is long closed."""
+        limits = self._limits
+        busy_events = max(1, int(limits.busy_events_per_s * limits.linger_s))
+        until_ns = self._caught_up_ns + int(limits.defer_s_max * NS_PER_S)
+        while self._clock.monotonic_ns() < until_ns:
+            before = sum(stream.last_seq for stream in self._streams.values())
+            await self._clock.sleep(limits.linger_s)
+            if sum(stream.last_seq for stream in self._streams.values()) - before < busy_events:
+                return
 
     async def _advance(self, connection: Connection, stream: _Stream) -> None:
         """Write the next events of a stream, in one transaction."""
@@ -253,6 +271,8 @@ class HistoryWriter:
         self._fold.settle(changes)
         stream.written_seq = entries[-1].seq
         self._retry_s = self._limits.retry_first_s
+        if not self._behind():
+            self._caught_up_ns = self._clock.monotonic_ns()
         self._progress.set()
 
     async def _read(self, stream: _Stream) -> list[LogEntry]:
