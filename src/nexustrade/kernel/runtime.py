@@ -341,6 +341,7 @@ class Runtime:
             stage = self._make_stage(shard)
             self._hashes[shard] = await restore(self._store, stage)
             check(stage.seq == state.last_seq, f"{shard}: recovered up to its head")
+            check(self._hashes[shard] == state.last_hash, f"{shard}: its chain ends in its head")
             self._epochs[shard] = state.epoch
             stages[shard] = stage
         self.stages = stages
@@ -379,7 +380,9 @@ async def restore(store: EventStore, stage: Stage, upto_seq: int | None = None) 
     """
     linked = GENESIS
     snapshot = await store.latest_snapshot(stage.shard)
-    if snapshot is not None and (upto_seq is None or snapshot.seq <= upto_seq):
+    if snapshot is not None and upto_seq is not None and snapshot.seq > upto_seq:
+        snapshot = None
+    if snapshot is not None and await _fits(store, snapshot):
         stage.load(snapshot.state, snapshot.seq, snapshot.ts_us)
         linked = snapshot.last_hash
     async for rows in store.read(stage.shard, stage.seq, upto_seq):
@@ -387,6 +390,15 @@ async def restore(store: EventStore, stage: Stage, upto_seq: int | None = None) 
             linked = _checked_link(linked, row)
             stage.replay(row.seq, row.ts_us, decode(row.event_type, row.payload))
     return linked
+
+
+async def _fits(store: EventStore, snapshot: Snapshot) -> bool:
+    """Whether a snapshot says of its last event what the stream says; else it is not used."""
+    async for rows in store.read(snapshot.shard, snapshot.seq - 1, snapshot.seq):
+        if (rows[0].hash, rows[0].ts_us) == (snapshot.last_hash, snapshot.ts_us):
+            return True
+    log.warning("a snapshot does not fit its stream", shard=snapshot.shard, seq=snapshot.seq)
+    return False
 
 
 def _checked_link(linked: bytes, row: StoredEvent) -> bytes:
