@@ -46,6 +46,7 @@ class KeyCache(ABC):
         self._keys: dict[str, ApiKey] = {}
         self._fingerprint: object = None
         self._checked_ns = -STALE_NS_MAX - 1
+        self._tried_ns = self._checked_ns
         self._refreshing: asyncio.Task[None] | None = None
 
     async def authenticate(self, key_id: str, secret: str, now_us: int) -> ApiKey | None:
