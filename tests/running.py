@@ -116,12 +116,15 @@ class RunningVenue:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_TIMEOUT_S)
 
-    def kill(self) -> None:
+    def kill(self, *, server_first: bool = False) -> None:
         """SIGKILL to the venue, its PostgreSQL server and everything that they started."""
         assert self.process is not None
         # Twice: a process may have started another one after we looked.
         for _ in range(2):
             victims = _tree(self.process.pid) + self.server_tree()
+            if server_first:
+                # Else it finishes the commit that it is in while the others are killed.
+                victims = self.server_tree() + victims
             for victim in victims:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     victim.kill()

@@ -186,6 +186,12 @@ def test_a_server_that_stays_dead_refuses_orders_until_it_is_back(venue: Running
     reader = Reader(venue)
     reader.start()
     reader.wait(30)
+    # Not only those that came later: a batch was tried until its deadline.
+    wait_until(
+        lambda: load.told.slowest_s.get(503, 0.0) >= COMMIT_DEADLINE_S,
+        30,
+        "a batch is refused after its deadline",
+    )
     wait_refused(load, 200)
     reader.stop()
     hidden.rename(control)
