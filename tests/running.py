@@ -116,15 +116,21 @@ class RunningVenue:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_TIMEOUT_S)
 
-    def kill(self, *, server_first: bool = False) -> None:
-        """SIGKILL to the venue, its PostgreSQL server and everything that they started."""
+    def kill(self, *, stall_s: float = 0.0) -> None:
+        """SIGKILL to the venue, its PostgreSQL server and everything that they started.
+
+        With `stall_s` the server stands still for that long before, as with a disk that fails:
+        what the venue says in that time cannot rest on a commit.
+        """
         assert self.process is not None
+        if stall_s:
+            for process in self.server_tree():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.suspend()
+            time.sleep(stall_s)
         # Twice: a process may have started another one after we looked.
         for _ in range(2):
             victims = _tree(self.process.pid) + self.server_tree()
-            if server_first:
-                # Else it finishes the commit that it is in while the others are killed.
-                victims = self.server_tree() + victims
             for victim in victims:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     victim.kill()

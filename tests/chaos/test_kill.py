@@ -15,8 +15,9 @@ KILLS = 50
 SEED = 20_261_123
 IN_START = 0.3  # float: a share of kills
 """How many of the kills hit a venue that is still starting."""
-SERVER_FIRST = 0.5
-"""How many kills hit the server in its commit; the others let it come to the end of it."""
+STALLED = 0.4
+"""How many kills find the server stalled; others may let it come to the end of a commit."""
+STALL_S = 0.1
 STEPS = ("preparing", "starting", "migrating", "recovering", "declaring", "listening")
 STEP_S_MAX = 0.4
 ANSWERS_MAX = 500
@@ -51,7 +52,7 @@ def kill_at_random(venue: RunningVenue, load: Load, folded: Folded, chance: rand
             asyncio.run(everything_holds(venue.trading_dsn, load.told))
         load.start()
         load.wait_answers(chance.randint(1, ANSWERS_MAX))
-        venue.kill(server_first=chance.random() < SERVER_FIRST)
+        venue.kill(stall_s=STALL_S if chance.random() < STALLED else 0.0)
         load.stop()
 
 
