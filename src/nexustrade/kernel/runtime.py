@@ -4,8 +4,9 @@ It promises that no client and no subscriber sees an event that is not durable; 
 was refused never finds its command carried out later, and one that was answered never finds it
 gone; and that while the store is away new commands are refused at once.
 
-One batch is decided, committed and answered at a time; while one commits, the next one fills. So
-the state in memory is never more than one batch ahead of the store, and can be dropped and rebuilt.
+One batch is committed and answered at a time; while it commits, the next one is decided and fills.
+So the state in memory is never more than two batches ahead of the store. When a batch is not
+stored, the one decided after it is refused with it, and the state is dropped and rebuilt.
 """
 
 import asyncio
@@ -64,6 +65,26 @@ class _Pending(NamedTuple):
     answer: asyncio.Future[Sequence[LogEntry]]
 
 
+class _Batch:
+    """Commands decided together, with their events: one transaction."""
+
+    def __init__(self) -> None:
+        self.decided: list[tuple[_Pending, Sequence[Recorded]]] = []
+        self.rows: dict[str, list[StoredEvent]] = {}
+        # Its clients were refused: it must not be committed any more.
+        self.refused = False
+
+    def fail(self, error: Exception) -> None:
+        """Tell every client that has no answer yet."""
+        _fail([pending for pending, _ in self.decided], error)
+
+    def answer(self) -> None:
+        """Give every client the events of its command."""
+        for pending, events in self.decided:
+            if not pending.answer.done():
+                pending.answer.set_result([_entry(recorded) for recorded in events])
+
+
 class Runtime:
     """Runs the stages of one process. `start` recovers them, `stop` drains them."""
 
@@ -88,6 +109,9 @@ class Runtime:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
+        # The batch that fills, and the transaction of the one before it.
+        self._batch = _Batch()
+        self._commit_task: asyncio.Task[bool] | None = None
         # When the commit that runs began; None: none runs.
         self._commit_since_ns: int | None = None
         self._draining = False
@@ -146,89 +170,125 @@ class Runtime:
 
     async def _run(self) -> None:
         try:
-            while not (self._draining and not self._queue):
-                if not self._queue:
-                    self._wake.clear()
-                    await self._wake.wait()
-                    continue
-                await self._run_batch(self._take_batch())
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._end_commit()
+                self._decide()
+                if self._commit_task is None and self._batch.decided:
+                    self._begin_commit()
+                elif self._draining and self._commit_task is None and not self._queue:
+                    return
         except BaseException as error:
-            self.failed = error
-            self.available = False
-            self._refuse_waiting("the venue has stopped")
-            log.critical("runtime stopped", error=repr(error))
-            self.on_failure(error)
+            await self._fail_all(error)
             if not isinstance(error, Exception):
                 raise
 
-    def _take_batch(self) -> list[_Pending]:
-        count = min(len(self._queue), self._limits.batch_len_max)
-        return [self._queue.popleft() for _ in range(count)]
+    async def _fail_all(self, error: BaseException) -> None:
+        """The runtime stops: nobody waits for an answer that will not come."""
+        self.failed = error
+        self.available = False
+        stopped = StoreUnavailable("the venue has stopped")
+        self._refuse_waiting(str(stopped))
+        self._batch.fail(stopped)
+        if self._commit_task is not None:
+            await asyncio.wait([self._commit_task])
+        log.critical("runtime stopped", error=repr(error))
+        self.on_failure(error)
 
-    # ------------------------------------------------------------ one batch
+    # ------------------------------------------------------------ batches
 
-    async def _run_batch(self, pending: Sequence[_Pending]) -> None:
+    def _decide(self) -> None:
+        """Decide what waits into the batch that fills, whether or not another one commits."""
+        batch = self._batch
+        count = min(len(self._queue), self._limits.batch_len_max - len(batch.decided))
+        if count <= 0:
+            return
+        taken = [self._queue.popleft() for _ in range(count)]
         try:
-            answers = [self._flow.run(one.command, self._clock.now_us()) for one in pending]
-            appends, watermarks = self._sealed()
+            for pending in taken:
+                events = self._flow.run(pending.command, self._clock.now_us())
+                batch.decided.append((pending, events))
+            self._seal(batch)
         except BaseException as error:
             # Nothing of the batch is stored, and nothing of it may be answered.
-            _fail(pending, StoreUnavailable("the venue has stopped"))
+            _fail(taken, StoreUnavailable("the venue has stopped"))
             raise InvariantError(f"a stage failed: {error!r}") from error
-        if appends and not await self._carry_out(appends, watermarks, pending):
-            return
-        for one, events in zip(pending, answers, strict=True):
-            if not one.answer.done():
-                one.answer.set_result([_entry(recorded) for recorded in events])
 
-    async def _carry_out(
-        self,
-        appends: Sequence[Append],
-        watermarks: Mapping[tuple[str, str], int],
-        pending: Sequence[_Pending],
-    ) -> bool:
-        """Commit and publish a batch; False when it is refused and the state rebuilt."""
+    def _seal(self, batch: _Batch) -> None:
+        """Encode and chain the new events of each stream."""
+        for shard, recorded in self._flow.collect().items():
+            rows = seal_all(self._hashes[shard], shard, recorded)
+            batch.rows.setdefault(shard, []).extend(rows)
+            self._hashes[shard] = rows[-1].hash
+
+    def _begin_commit(self) -> None:
+        batch, self._batch = self._batch, _Batch()
+        self._commit_task = asyncio.create_task(self._carry_out(batch), name="commit")
+        self._commit_task.add_done_callback(lambda _: self._wake.set())
+        if self._queue:
+            self._wake.set()
+
+    async def _end_commit(self) -> None:
+        """Take note of a transaction that has ended; rebuild the state when it did not succeed."""
+        task = self._commit_task
+        if task is None or not task.done():
+            return
+        self._commit_task = None
+        stored = task.result()
+        if stored and not self._batch.refused:
+            if self._queue:
+                self._wake.set()
+            return
+        # What was decided after the batch that failed stands on events that never came about.
+        self._batch.fail(StoreUnavailable("the event store is not available"))
+        self._batch = _Batch()
+        await self._rebuild()
+        self._wake.set()
+
+    async def _carry_out(self, batch: _Batch) -> bool:
+        """Commit, publish and answer a batch; False when it is refused for good."""
         try:
-            if not await self._stored(appends, watermarks, pending):
-                await self._rebuild()
-                return False
-            await self._publish(appends)
+            if batch.rows:
+                appends, watermarks = self._appends(batch)
+                if not await self._stored(batch, appends, watermarks):
+                    return False
+                await self._publish(appends)
         except BaseException:
             # The venue stops; what became of the batch its clients have to ask later.
-            _fail(pending, OutcomeUnknown("the venue has stopped"))
+            batch.fail(OutcomeUnknown("the venue has stopped"))
             raise
+        batch.answer()
         return True
 
     async def _stored(
         self,
+        batch: _Batch,
         appends: Sequence[Append],
         watermarks: Mapping[tuple[str, str], int],
-        pending: Sequence[_Pending],
     ) -> bool:
         """Commit a batch, or refuse it when it certainly is not in the store and never will be."""
         try:
-            await self._commit(appends, watermarks, pending)
+            await self._commit(batch, appends, watermarks)
         except StoreUnavailable as error:
-            _fail(pending, error)
+            batch.fail(error)
             return False
         return True
 
-    def _sealed(self) -> tuple[list[Append], dict[tuple[str, str], int]]:
-        """The new events of each stream, encoded and chained, and the watermarks they bring."""
+    def _appends(self, batch: _Batch) -> tuple[list[Append], dict[tuple[str, str], int]]:
+        """A batch as the store takes it: its events by stream, and the watermarks they bring."""
         appends = []
         watermarks = {}
-        for shard, recorded in self._flow.collect().items():
-            rows = seal_all(self._hashes[shard], shard, recorded)
-            appends.append(Append(shard, self._epochs[shard], recorded[0].seq - 1, rows))
+        for shard, rows in batch.rows.items():
+            appends.append(Append(shard, self._epochs[shard], rows[0].seq - 1, rows))
             for target in self._shards:
                 # Every event of the batch was offered to every partition hosted here.
                 if target != shard:
-                    watermarks[target, shard] = recorded[-1].seq
+                    watermarks[target, shard] = rows[-1].seq
         return appends, watermarks
 
     async def _publish(self, appends: Sequence[Append]) -> None:
         for append in appends:
-            self._hashes[append.shard] = append.events[-1].hash
             entries = [
                 LogEntry(row.shard, row.seq, row.ts_us, row.cause, row.event, row.payload)
                 for row in append.events
@@ -240,9 +300,9 @@ class Runtime:
 
     async def _commit(
         self,
+        batch: _Batch,
         appends: Sequence[Append],
         watermarks: Mapping[tuple[str, str], int],
-        pending: Sequence[_Pending],
     ) -> None:
         """Return when the batch is durable; `StoreUnavailable` when it certainly is not, for good.
 
@@ -255,7 +315,7 @@ class Runtime:
             try:
                 await self._store.append(appends, watermarks)
             except CommitUnknown:
-                if await self._applied(appends[0], pending):
+                if await self._applied(batch, appends[0]):
                     break
             except StoreUnavailable as error:
                 self._pause(error)
@@ -269,7 +329,7 @@ class Runtime:
         self._commit_since_ns = None
         self.available = True
 
-    async def _applied(self, append: Append, pending: Sequence[_Pending]) -> bool:
+    async def _applied(self, batch: _Batch, append: Append) -> bool:
         """Whether the batch whose commit went unanswered is in the store. Waits until it can tell.
 
         Clients wait no longer than the limit; then they are told that the outcome is unknown.
@@ -286,7 +346,7 @@ class Runtime:
                     raise Fenced(f"stream {append.shard}: another owner has taken over")
                 return head.last_seq >= append.events[-1].seq
             if self._clock.monotonic_ns() >= limit:
-                _fail(pending, OutcomeUnknown("the event store has not answered"))
+                batch.fail(OutcomeUnknown("the event store has not answered"))
                 if self._draining:
                     # Whoever starts next reads what came of it; a stop does not wait for ever.
                     return False
@@ -301,6 +361,7 @@ class Runtime:
             since_ns = self._commit_since_ns
             if since_ns is not None and self._clock.monotonic_ns() - since_ns >= deadline_ns:
                 self._pause(StoreUnavailable("a commit gets no answer"))
+                self._refuse_next()
 
     def _pause(self, error: NexusError) -> None:
         """Refuse what waits and what comes until the store is back."""
@@ -308,6 +369,12 @@ class Runtime:
             log.error("event store away", error=str(error))
         self.available = False
         self._refuse_waiting("the event store is not available")
+
+    def _refuse_next(self) -> None:
+        """Refuse the batch that fills: it waits for another one's commit for too long."""
+        if self._batch.decided:
+            self._batch.refused = True
+            self._batch.fail(StoreUnavailable("the event store is not available"))
 
     def _refuse_waiting(self, why: str) -> None:
         waiting = list(self._queue)
@@ -359,11 +426,10 @@ class Runtime:
             for source in self._shards:
                 if source != target and self.stages[source].seq > marks.get(source, 0):
                     await self._deliver_missed(target, source, marks.get(source, 0))
-        appends, watermarks = self._sealed()
-        if appends:
-            await self._store.append(appends, watermarks)
-            for append in appends:
-                self._hashes[append.shard] = append.events[-1].hash
+        missed = _Batch()
+        self._seal(missed)
+        if missed.rows:
+            await self._store.append(*self._appends(missed))
 
     async def _deliver_missed(self, target: str, source: str, after_seq: int) -> None:
         async for rows in self._store.read(source, after_seq):
