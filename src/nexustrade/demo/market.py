@@ -107,7 +107,7 @@ class Demo:
         Raises `StoreUnavailable`, `Overloaded` or `OutcomeUnknown`; it may be called again then.
         """
         if self._stop_listening is None:
-            self._stop_listening = self._orders.listen(self._hear)
+            self._stop_listening = self._orders.listen(self._hear, self._accounts)
         names = [*self.makers, *self.noise_traders]
         await self._send(self._opening(each) for each in names if not self._orders.account(each))
         await self._send(self._deliveries(names))

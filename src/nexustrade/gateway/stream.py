@@ -239,7 +239,7 @@ class TradeUpdates:
         self._limit = limit
         self._by_account: dict[str, set[Connection]] = {}
         self._by_key: dict[str, int] = {}
-        venue.orders.listen(self.tell)
+        venue.orders.listen(self.tell, self._by_account)
 
     def tell(self, entry: LogEntry, record: m.OrderRecord | None) -> None:
         """Put a committed event into the queues of those who listen to its account."""

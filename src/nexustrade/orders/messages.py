@@ -4,7 +4,7 @@ Commands come from gateways, executions are the matching stage's events. 0 and "
 A command's first event is its answer: an accepted or requested event, or a rejection.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Protocol
 
 from nexustrade.core.codec import Message, Price, Qty, Usd, register
@@ -580,10 +580,13 @@ class OrdersQuery(Protocol):
 
     def preview(self, order: SubmitOrder) -> PreviewRecord: ...
 
-    def listen(self, receive: Callable[[LogEntry, OrderRecord | None], None]) -> Callable[[], None]:
-        """Call `receive` right after each committed event, with its order as it then stands.
+    def listen(
+        self, receive: Callable[[LogEntry, OrderRecord | None], None], accounts: Container[str]
+    ) -> Callable[[], None]:
+        """Call `receive` right after each committed event of `accounts`, with its order then.
 
-        The returned function ends it. `receive` must not block.
+        `accounts` is asked at each event: it may change. The returned function ends it. `receive`
+        must not block.
         """
         ...
 

@@ -1,7 +1,7 @@
 """The order service's read side and its guard against repeated client order ids."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -47,7 +47,7 @@ class OrdersView:
     def __init__(self, replicas: Sequence[OrdersStage], shard_of: Callable[[str], str]) -> None:
         self._replicas = {replica.shard: replica for replica in replicas}
         self._shard_of = shard_of
-        self._listeners: list[Receive] = []
+        self._listeners: list[tuple[Receive, Container[str]]] = []
 
     async def receive(self, entries: Sequence[LogEntry]) -> None:
         """Fold a batch of the log; what was folded before is dropped."""
@@ -60,20 +60,24 @@ class OrdersView:
                 self._tell(entry, replica)
 
     def _tell(self, entry: LogEntry, replica: OrdersStage) -> None:
+        account_id = getattr(entry.event, "account_id", "")
+        wanted = [receive for receive, accounts in self._listeners if account_id in accounts]
+        if not wanted:
+            return
         order_id = getattr(entry.event, "order_id", "")
         order = replica.orders.get(order_id) if order_id else None
         record = order_record(order) if order is not None else None
-        for receive in tuple(self._listeners):
+        for receive in wanted:
             receive(entry, record)
 
-    def listen(self, receive: Receive) -> Callable[[], None]:
-        """Call `receive` right after each committed event, with its order as it then stands."""
+    def listen(self, receive: Receive, accounts: Container[str]) -> Callable[[], None]:
+        """Call `receive` right after each committed event of `accounts`, with its order then."""
         check(len(self._listeners) < LISTENERS_MAX, "listeners are bounded")
-        self._listeners.append(receive)
+        listener = (receive, accounts)
+        self._listeners.append(listener)
 
         def end() -> None:
-            if receive in self._listeners:
-                self._listeners.remove(receive)
+            self._listeners[:] = [one for one in self._listeners if one is not listener]
 
         return end
 

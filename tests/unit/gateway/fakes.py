@@ -1,6 +1,6 @@
 """A venue in a few dictionaries: what the gateway needs of the stages, without their rules."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import UTC, date, timedelta, tzinfo
 from typing import NamedTuple
 from uuid import uuid4
@@ -422,7 +422,7 @@ class FakeVenue:
             return m.PreviewRecord(0, 0, 0, 10**7, 10**7, 0, m.INSUFFICIENT_BUYING_POWER, "", facts)
         return m.PreviewRecord(100_050, 0, 51, 10_000_000, 9_899_899, 1_050_000)
 
-    def listen(self, receive: Listener) -> Callable[[], None]:
+    def listen(self, receive: Listener, accounts: Container[str]) -> Callable[[], None]:
         self.listeners.append(receive)
         return lambda: self.listeners.remove(receive)
 
