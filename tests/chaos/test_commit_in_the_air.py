@@ -27,7 +27,7 @@ LONG = 600
 """A dwelling that only the end of its session ends, in seconds."""
 
 _TRIGGER = """
-    CREATE TABLE dwell (seconds double precision);
+    CREATE TABLE dwell (seconds numeric);
     INSERT INTO dwell VALUES (0);
     CREATE FUNCTION dwell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         PERFORM pg_sleep(seconds) FROM dwell; RETURN NULL; END $$;

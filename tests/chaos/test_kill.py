@@ -15,7 +15,7 @@ KILLS = 50
 SEED = 20_261_123
 IN_START = 0.3  # float: a share of kills
 """How many of the kills hit a venue that is still starting."""
-STALLED = 0.4
+STALLED = 0.4  # float: a share of kills
 """How many kills find the server stalled; others may let it come to the end of a commit."""
 STALL_S = 0.1
 STEPS = ("preparing", "starting", "migrating", "recovering", "declaring", "listening")

@@ -211,6 +211,9 @@ class EmbeddedServer:
     def _restart(self) -> None:
         with self._turn:
             if self._wanted and not self._alive():
+                if not self._cluster.exists():
+                    # A new, empty one in its place would pass for a venue without a past.
+                    raise ServerFault(f"the data in {self._cluster} is gone")
                 self._start()
 
     # ------------------------------------------------------------ one venue per directory

@@ -100,13 +100,20 @@ class Wire:
                 await self._flush()
 
     async def _committed(self) -> None:
-        """Wait for COPY's and COMMIT's answers."""
-        tag = None
+        """Wait for COPY's and COMMIT's answers.
+
+        An error of COPY aborts the transaction. One that comes later may have come too late for
+        that (a cancelled statement): only reading the stream tells then.
+        """
+        copied = await self._result()
+        if copied is None:
+            raise CommitUnknown("the rows were not answered")
+        await self._ok(copied)
+        tags = []
         while (result := await self._result()) is not None:
-            await self._ok(result)
-            tag = result.command_status
-        if tag != b"COMMIT":
-            raise CommitUnknown(f"a commit was answered with {tag!r}")
+            tags.append(result.command_status)
+        if b"COMMIT" not in tags:
+            raise CommitUnknown(f"a commit was answered with {tags!r}")
 
     async def _ok(self, result: PGresult) -> None:
         """Raise unless a statement succeeded; an error that ends the session says nothing."""
