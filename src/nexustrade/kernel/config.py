@@ -133,7 +133,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     cl_ord_id_days: Annotated[int, Meta(ge=30, le=3_650)] = 30
     """How long a client order id cannot be used again."""
     commit_deadline_s: Annotated[int, Meta(ge=1, le=300)] = 5
-    """How long a transaction of unknown outcome is looked into before its clients are told."""
+    """How long a transaction is tried before its commands are refused."""
     drain_deadline_s: Annotated[int, Meta(ge=1, le=600)] = 10
     """How long a stop waits for the requests that are under way."""
     snapshot_every_events: Annotated[int, Meta(ge=1_000, le=100_000_000)] = 200_000

@@ -99,7 +99,7 @@ from nexustrade.orders.messages import (
     SubmitOrder,
     VenueBlocked,
 )
-from nexustrade.orders.state import Account, Instrument, Order, Position, order_from
+from nexustrade.orders.state import Account, Instrument, Order, Position, order_from, order_of
 
 CLOSED_KEEP_US: Final = 600 * 1_000_000
 """How long a closed order stays in memory, for queries and for duplicates of its client id."""
@@ -267,18 +267,7 @@ class OrdersStage(Stage):
 
     def assess(self, c: SubmitOrder) -> Assessment:
         """All checks of a new order and what it would hold; changes nothing."""
-        o = Order(c.account_id, c.order_id, c.cl_ord_id, c.symbol)
-        o.side = c.side
-        o.ord_type = c.ord_type
-        o.time_in_force = c.time_in_force
-        o.order_qty = c.order_qty
-        o.leaves_qty = o.order_qty
-        o.notional = c.notional
-        o.limit_px = c.limit_px
-        o.expire_us = c.expire_us
-        o.post_only = c.post_only
-        o.extended_hours = c.extended_hours
-        o.position_intent = c.position_intent
+        o = order_of(c)
         a = Assessment(o)
         account = self.accounts.get(o.account_id)
         if account is None:
@@ -899,18 +888,7 @@ class OrdersStage(Stage):
 
     def _apply_accepted(self, e: OrderAccepted, ts_us: int) -> None:
         account = self.accounts[e.account_id]
-        order = Order(e.account_id, e.order_id, e.cl_ord_id, e.symbol)
-        order.side = e.side
-        order.ord_type = e.ord_type
-        order.time_in_force = e.time_in_force
-        order.order_qty = e.order_qty
-        order.leaves_qty = e.order_qty
-        order.notional = e.notional
-        order.limit_px = e.limit_px
-        order.expire_us = e.expire_us
-        order.post_only = e.post_only
-        order.extended_hours = e.extended_hours
-        order.position_intent = e.position_intent
+        order = order_of(e)
         order.reserved = e.reserved
         order.closes = e.reserved_qty > 0 or e.cover_qty > 0
         order.submitted_us = ts_us

@@ -42,7 +42,7 @@ from nexustrade.orders.messages import (
     ReplaceRequested,
 )
 from nexustrade.orders.service import order_record
-from nexustrade.orders.state import Order
+from nexustrade.orders.state import Order, order_of
 
 DEPOSIT: Final = "CSD"
 WITHDRAWAL: Final = "CSW"
@@ -177,18 +177,7 @@ class OrderRow:
 
 def accepted_row(e: OrderAccepted, ts_us: int) -> OrderRow:
     """The row of a new order."""
-    order = Order(e.account_id, e.order_id, e.cl_ord_id, e.symbol)
-    order.side = e.side
-    order.ord_type = e.ord_type
-    order.time_in_force = e.time_in_force
-    order.order_qty = e.order_qty
-    order.leaves_qty = e.order_qty
-    order.notional = e.notional
-    order.limit_px = e.limit_px
-    order.expire_us = e.expire_us
-    order.post_only = e.post_only
-    order.extended_hours = e.extended_hours
-    order.position_intent = e.position_intent
+    order = order_of(e)
     order.submitted_us = ts_us
     order.updated_us = ts_us
     return OrderRow(order, stored=False)

@@ -9,6 +9,7 @@ from typing import Any
 from nexustrade.core.errors import check
 from nexustrade.core.money import QTY_MAX, average_price, divide_half_even
 from nexustrade.core.terms import BUY, NEW
+from nexustrade.orders.messages import OrderAccepted, SubmitOrder
 
 
 class Order:
@@ -100,6 +101,23 @@ class Order:
             self.extra,
             self.extra_qty,
         ]
+
+
+def order_of(terms: SubmitOrder | OrderAccepted) -> Order:
+    """A new order with the terms of its command or its event, nothing of it filled."""
+    order = Order(terms.account_id, terms.order_id, terms.cl_ord_id, terms.symbol)
+    order.side = terms.side
+    order.ord_type = terms.ord_type
+    order.time_in_force = terms.time_in_force
+    order.order_qty = terms.order_qty
+    order.leaves_qty = order.order_qty
+    order.notional = terms.notional
+    order.limit_px = terms.limit_px
+    order.expire_us = terms.expire_us
+    order.post_only = terms.post_only
+    order.extended_hours = terms.extended_hours
+    order.position_intent = terms.position_intent
+    return order
 
 
 def order_from(row: list[Any]) -> Order:
