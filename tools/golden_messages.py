@@ -40,6 +40,8 @@ def sample(hint: Any, name: str, place: int) -> Any:
     if origin in {Union, UnionType}:
         return sample(arguments[0], name, place)
     if origin is dict:
+        if arguments[1] is int:
+            return {"b": 2_000 + place, "a": 1_000 + place}
         return {"b": f"{name} \u00e9", "a": '"\\\n'}
     if origin is list:
         return [sample(arguments[0], name, place)]

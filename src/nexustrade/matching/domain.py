@@ -58,7 +58,12 @@ from nexustrade.matching.messages import (
     Tick,
     Traded,
 )
-from nexustrade.orders.messages import CancelRequested, OrderAccepted, ReplaceRequested
+from nexustrade.orders.messages import (
+    CancelRequested,
+    OrderAccepted,
+    ReplaceRequested,
+    RestrictInstrument,
+)
 
 _EXPIRIES_SPARE: Final = 64
 """Entries of closed orders the expiry heap may hold beyond twice the open ones."""
@@ -76,6 +81,7 @@ _DECIDE: Final[dict[Any, int]] = {
     DefineInstrument: 5,
     OpenSession: 6,
     CloseSession: 7,
+    RestrictInstrument: 8,
 }
 _APPLY: Final[dict[Any, int]] = {
     Traded: 1,
@@ -150,7 +156,7 @@ class MatchingStage(Stage):
             self._decide_open(message)
         elif kind == 7:
             self._decide_close(message)
-        else:
+        elif kind == 0:
             raise InvariantError(f"{self.shard} does not take {type(message).__name__}")
 
     def _decide_order(self, message: Any) -> None:

@@ -39,6 +39,21 @@ UNKNOWN_ORDER = "UNKNOWN_ORDER"
 ORDER_CLOSED = "ORDER_CLOSED"
 ORDER_PENDING = "ORDER_PENDING"
 """A cancel or replace of the order is under way."""
+STOP_WOULD_TRIGGER = "STOP_WOULD_TRIGGER"
+"""A stop price that the last trade has reached already."""
+OCO_PRICES_DO_NOT_STRADDLE = "OCO_PRICES_DO_NOT_STRADDLE"
+"""The legs of a group do not have the price of the market (for a bracket: the entry's) between."""
+QTY_IS_GROUP_LEVEL = "QTY_IS_GROUP_LEVEL"
+"""The legs of a group have one quantity: it is changed for the group as a whole."""
+TOO_LATE = "TOO_LATE"
+"""The stop has been elected: only its limit price and a cancel are left to ask for."""
+UNKNOWN_GROUP = "UNKNOWN_GROUP"
+ACCOUNT_FROZEN = "ACCOUNT_FROZEN"
+SETTLED_CASH_ONLY = "SETTLED_CASH_ONLY"
+"""The account may buy with settled cash alone, after violations."""
+MARGIN_CALL = "MARGIN_CALL"
+"""The account has an open margin call: only orders that reduce a position are taken."""
+UNKNOWN_TRADE = "UNKNOWN_TRADE"
 ACCOUNT_EXISTS = "ACCOUNT_EXISTS"
 INSUFFICIENT_CASH = "INSUFFICIENT_CASH"
 
@@ -65,6 +80,62 @@ class SubmitOrder(Message, frozen=True, gc=False):
     position_intent: str = ""
     known_order_id: str = ""
     """An older order with this client order id, found in the store: makes it a duplicate."""
+    stop_px: Price = 0
+    trail_px: Price = 0
+    trail_ppm: int = 0
+    """A trailing stop's distance: a price or parts per million, one of the two."""
+
+
+class SubmitGroup(Message, frozen=True, gc=False):
+    """New orders that belong together: accepted or rejected as one.
+
+    A bracket is an entry (`side`, `ord_type`, `limit_px`, `stop_px`; its id is the group's) whose
+    fills bring an exit of a take-profit and a stop-loss to life; an OTO has one of the two. An OCO
+    is the exit alone: `side` is its side and `group_id` the id of its take-profit, which is its
+    parent. A leg whose id is empty is not wanted.
+    """
+
+    account_id: str
+    group_id: str
+    cl_ord_id: str
+    order_class: str
+    symbol: str
+    side: str
+    time_in_force: str
+    order_qty: Qty = 0
+    ord_type: str = ""
+    limit_px: Price = 0
+    stop_px: Price = 0
+    tp_order_id: str = ""
+    tp_cl_ord_id: str = ""
+    tp_limit_px: Price = 0
+    sl_order_id: str = ""
+    sl_cl_ord_id: str = ""
+    sl_stop_px: Price = 0
+    sl_limit_px: Price = 0
+    """0 for a stop-loss that sells at the market; else it is a stop-limit."""
+    policy: str = "REDUCE"
+    activation: str = "PARTIAL"
+    auto_shrink: bool = False
+    """Other orders may take the group's shares: it shrinks first."""
+    expire_us: int = 0
+    position_intent: str = ""
+    known_order_id: str = ""
+
+
+class AmendGroup(Message, frozen=True, gc=False):
+    """Change the quantity of a group, for all of its legs; `order_qty` counts what is filled."""
+
+    account_id: str
+    group_id: str
+    order_qty: Qty
+
+
+class CancelGroup(Message, frozen=True, gc=False):
+    """Cancel whatever of a group is alive."""
+
+    account_id: str
+    group_id: str
 
 
 class ReplaceOrder(Message, frozen=True, gc=False):
@@ -79,6 +150,9 @@ class ReplaceOrder(Message, frozen=True, gc=False):
     time_in_force: str = ""
     expire_us: int = 0
     known_order_id: str = ""
+    stop_px: Price = 0
+    trail_px: Price = 0
+    trail_ppm: int = 0
 
 
 class CancelOrder(Message, frozen=True, gc=False):
@@ -146,6 +220,55 @@ class BlockAccount(Message, frozen=True, gc=False):
     reason: str = ""
 
 
+class FreezeAccount(Message, frozen=True, gc=False):
+    """Take no new orders of an account. Open ones stay, and stops that reduce a position work."""
+
+    account_id: str
+    frozen: bool
+    reason: str = ""
+
+
+class BustTrade(Message, frozen=True, gc=False):
+    """Undo a trade by the operator's decision, as it stands in the stream of its symbol.
+
+    Cash and shares go back with what they cost; orders and groups are not revived.
+    """
+
+    symbol: str
+    trade_id: int
+    last_px: Price
+    last_qty: Qty
+    buy_account_id: str
+    buy_order_id: str
+    buy_fee: Usd
+    sell_account_id: str
+    sell_order_id: str
+    sell_fee: Usd
+    settle_date: str = ""
+    reason: str = ""
+
+
+class SettleDay(Message, frozen=True, gc=False):
+    """The end of a business day: what is due on it, or was before, is settled.
+
+    `violations_after` is the date after which violations count against an account, and
+    `restricted_until` the date until which one with too many is restricted.
+    """
+
+    settle_date: str
+    violations_after: str = ""
+    restricted_until: str = ""
+
+
+class CheckMargin(Message, frozen=True, gc=False):
+    """Compare every margin account's equity with its maintenance requirement.
+
+    A call not met by its due time, `call_us` after it was issued, is followed by liquidation.
+    """
+
+    call_us: int
+
+
 class BlockVenue(Message, frozen=True, gc=False):
     """The venue's kill switch, for every orders stage partition."""
 
@@ -191,6 +314,147 @@ class OrderAccepted(Message, frozen=True, gc=False):
     reserved: Usd = 0
     reserved_qty: Qty = 0
     cover_qty: Qty = 0
+    stop_px: Price = 0
+    trail_px: Price = 0
+    trail_ppm: int = 0
+    shrinks: dict[str, int] = {}
+    """Groups that give up shares (1e-8) for this order, and how many each, before it enters."""
+
+
+class GroupAccepted(Message, frozen=True, gc=False):
+    """A group passed all checks and its worst case is reserved, once; matching takes it on.
+
+    The fields are those of `SubmitGroup`. `collar_px` bounds a market entry's price. `reserved` is
+    what the whole group holds: its entry, and for the exit the dearer leg. `exit_reserved` is the
+    exit's part. `reserved_qty` or `cover_qty` are the shares that an OCO holds.
+    """
+
+    account_id: str
+    group_id: str
+    cl_ord_id: str
+    order_class: str
+    symbol: str
+    side: str
+    time_in_force: str
+    order_qty: Qty = 0
+    ord_type: str = ""
+    limit_px: Price = 0
+    stop_px: Price = 0
+    collar_px: Price = 0
+    tp_order_id: str = ""
+    tp_cl_ord_id: str = ""
+    tp_limit_px: Price = 0
+    sl_order_id: str = ""
+    sl_cl_ord_id: str = ""
+    sl_stop_px: Price = 0
+    sl_limit_px: Price = 0
+    policy: str = "REDUCE"
+    activation: str = "PARTIAL"
+    auto_shrink: bool = False
+    expire_us: int = 0
+    position_intent: str = ""
+    stp: str = "CANCEL_NEWEST"
+    reserved: Usd = 0
+    exit_reserved: Usd = 0
+    reserved_qty: Qty = 0
+    cover_qty: Qty = 0
+
+
+class GroupRejected(Message, frozen=True, gc=False):
+    """A group was refused as a whole. `legs` names each bad part (field) and what is wrong."""
+
+    account_id: str
+    group_id: str
+    cl_ord_id: str
+    order_class: str
+    symbol: str
+    side: str
+    reason: str
+    text: str
+    order_qty: Qty = 0
+    facts: dict[str, str] = {}
+    legs: dict[str, str] = {}
+
+
+class LegsActivated(Message, frozen=True, gc=False):
+    """The exit of a bracket is alive for `open_qty` shares of fills of its entry."""
+
+    account_id: str
+    group_id: str
+    open_qty: Qty
+    reserved: Usd = 0
+    reserved_qty: Qty = 0
+    cover_qty: Qty = 0
+    cause: str = ""
+
+
+class OrderTriggered(Message, frozen=True, gc=False):
+    """A trade elected a stop order: it works from here on."""
+
+    account_id: str
+    order_id: str
+    print_px: Price
+    trade_id: int
+    gapped: bool = False
+    cause: str = ""
+
+
+class OrderTrailed(Message, frozen=True, gc=False):
+    """A trailing stop's price moved after the best trade."""
+
+    account_id: str
+    order_id: str
+    hwm_px: Price
+    stop_px: Price
+
+
+class ReservationChanged(Message, frozen=True, gc=False):
+    """What a group holds after an effect of its life: cents and shares in all."""
+
+    account_id: str
+    group_id: str
+    reserved: Usd = 0
+    reserved_qty: Qty = 0
+    cause: str = ""
+
+
+class ReservationReleased(Message, frozen=True, gc=False):
+    """A group is closed and holds nothing any more; these cents and shares were left."""
+
+    account_id: str
+    group_id: str
+    reason: str
+    released: Usd = 0
+    released_qty: Qty = 0
+    cause: str = ""
+
+
+class GroupAmendRequested(Message, frozen=True, gc=False):
+    """A change of a group's quantity passed all checks; what more it needs is reserved."""
+
+    account_id: str
+    group_id: str
+    symbol: str
+    order_qty: Qty
+    reserved: Usd = 0
+    reserved_qty: Qty = 0
+
+
+class GroupAmendRejected(Message, frozen=True, gc=False):
+    account_id: str
+    group_id: str
+    reason: str
+    text: str = ""
+    facts: dict[str, str] = {}
+
+
+class GroupResized(Message, frozen=True, gc=False):
+    """The quantity of a group and of its legs is `order_qty` from here on."""
+
+    account_id: str
+    group_id: str
+    order_qty: Qty
+    cause: str = ""
 
 
 class OrderRejected(Message, frozen=True, gc=False):
@@ -210,9 +474,12 @@ class OrderRejected(Message, frozen=True, gc=False):
 
 
 class CancelRequested(Message, frozen=True, gc=False):
+    """With `group_id` whatever of that group is alive is to be cancelled."""
+
     account_id: str
     order_id: str
     symbol: str
+    group_id: str = ""
 
 
 class CancelRejected(Message, frozen=True, gc=False):
@@ -237,6 +504,9 @@ class ReplaceRequested(Message, frozen=True, gc=False):
     reserved: Usd = 0
     reserved_qty: Qty = 0
     cover_qty: Qty = 0
+    stop_px: Price = 0
+    trail_px: Price = 0
+    trail_ppm: int = 0
 
 
 class ReplaceRejected(Message, frozen=True, gc=False):
@@ -260,7 +530,10 @@ class OrderReplaced(Message, frozen=True, gc=False):
 
 
 class OrderFilled(Message, frozen=True, gc=False):
-    """One side of a trade. `notional` is exchanged for the shares, `fee` goes to the house."""
+    """One side of a trade. `notional` is exchanged for the shares, `fee` goes to the house.
+
+    With a `settle_date` the exchange is due then; without one it is done.
+    """
 
     account_id: str
     order_id: str
@@ -273,14 +546,18 @@ class OrderFilled(Message, frozen=True, gc=False):
     liquidity: str
     trade_id: int
     done: bool = False
+    trade_date: str = ""
+    settle_date: str = ""
 
 
 class OrderDecremented(Message, frozen=True, gc=False):
-    """Self-trade prevention made the order smaller."""
+    """Self-trade prevention, or for a `reason` of its group its sibling, made the order smaller."""
 
     account_id: str
     order_id: str
     by_qty: Qty
+    reason: str = ""
+    cause: str = ""
 
 
 class OrderCanceled(Message, frozen=True, gc=False):
@@ -290,6 +567,7 @@ class OrderCanceled(Message, frozen=True, gc=False):
     order_id: str
     leaves_qty: Qty
     reason: str
+    cause: str = ""
 
 
 class OrderExpired(Message, frozen=True, gc=False):
@@ -297,6 +575,7 @@ class OrderExpired(Message, frozen=True, gc=False):
     order_id: str
     leaves_qty: Qty
     reason: str
+    cause: str = ""
 
 
 class AccountOpened(Message, frozen=True, gc=False):
@@ -339,6 +618,90 @@ class AccountBlocked(Message, frozen=True, gc=False):
     account_id: str
     blocked: bool
     reason: str = ""
+
+
+class AccountFrozen(Message, frozen=True, gc=False):
+    account_id: str
+    frozen: bool
+    reason: str = ""
+
+
+class TradeBusted(Message, frozen=True, gc=False):
+    """One side of a trade is undone: `notional` and `fee` go back, and so do the shares."""
+
+    account_id: str
+    order_id: str
+    symbol: str
+    side: str
+    last_px: Price
+    last_qty: Qty
+    notional: Usd
+    fee: Usd
+    trade_id: int
+    settle_date: str = ""
+    reason: str = ""
+
+
+class SessionBegun(Message, frozen=True, gc=False):
+    """Trades are of `trade_date` and settle on `settle_date` from here on."""
+
+    trade_date: str
+    settle_date: str = ""
+
+
+class DaySettled(Message, frozen=True, gc=False):
+    """What was due on `settle_date` or before is settled."""
+
+    settle_date: str
+
+
+class ViolationFound(Message, frozen=True, gc=False):
+    """GOOD_FAITH: shares sold before the money they were bought with had settled.
+
+    FREE_RIDING: shares sold to pay for their own purchase.
+    """
+
+    account_id: str
+    kind: str
+    symbol: str
+    qty: Qty
+    trade_date: str
+    funded_until: str
+    order_id: str = ""
+    trade_id: int = 0
+
+
+class AccountRestricted(Message, frozen=True, gc=False):
+    """The account may buy with settled cash alone until a date; empty: no longer."""
+
+    account_id: str
+    until: str
+    violations: int = 0
+
+
+class MarginCallIssued(Message, frozen=True, gc=False):
+    """Equity is below the maintenance requirement; `due_us` is when liquidation follows."""
+
+    account_id: str
+    equity: Usd
+    maintenance_margin: Usd
+    deficit: Usd
+    due_us: int
+
+
+class MarginCallMet(Message, frozen=True, gc=False):
+    account_id: str
+    equity: Usd
+    maintenance_margin: Usd
+
+
+class LiquidationStarted(Message, frozen=True, gc=False):
+    """A margin call was not met: the positions' groups and orders are cancelled and sold next."""
+
+    account_id: str
+    symbol: str
+    qty: Qty
+    deficit: Usd
 
 
 class VenueBlocked(Message, frozen=True, gc=False):
@@ -407,6 +770,32 @@ register(
     PriceMarked,
     DayClosed,
     CommandRejected,
+    SubmitGroup,
+    AmendGroup,
+    CancelGroup,
+    FreezeAccount,
+    BustTrade,
+    SettleDay,
+    CheckMargin,
+    GroupAccepted,
+    GroupRejected,
+    LegsActivated,
+    OrderTriggered,
+    OrderTrailed,
+    ReservationChanged,
+    ReservationReleased,
+    GroupAmendRequested,
+    GroupAmendRejected,
+    GroupResized,
+    AccountFrozen,
+    TradeBusted,
+    SessionBegun,
+    DaySettled,
+    ViolationFound,
+    AccountRestricted,
+    MarginCallIssued,
+    MarginCallMet,
+    LiquidationStarted,
 )
 
 
@@ -445,6 +834,39 @@ class OrderRecord(Message, frozen=True, gc=False):
     reserved: Usd = 0
     reserved_qty: Qty = 0
     close_reason: str = ""
+    stop_px: Price = 0
+    trail_px: Price = 0
+    trail_ppm: int = 0
+    hwm_px: Price = 0
+    order_class: str = ""
+    group_id: str = ""
+    """The id of the group's parent order."""
+    role: str = ""
+    """ENTRY, TAKE_PROFIT or STOP_LOSS in its group."""
+    triggered_us: int = 0
+
+
+class GroupRecord(Message, frozen=True, gc=False):
+    """A group as it stands. `order_ids` are its orders now, the parent first.
+
+    `remaining_qty` is what the exit may still trade.
+    """
+
+    group_id: str
+    account_id: str
+    symbol: str
+    order_class: str
+    side: str
+    state: str
+    policy: str
+    activation: str
+    order_qty: Qty
+    open_qty: Qty
+    remaining_qty: Qty
+    reserved: Usd
+    reserved_qty: Qty
+    auto_shrink: bool
+    order_ids: tuple[str, ...] = ()
 
 
 class FillRecord(Message, frozen=True, gc=False):
@@ -508,6 +930,17 @@ class AccountRecord(Message, frozen=True, gc=False):
     maker_fee_ppm: int
     taker_fee_ppm: int
     open_orders: int
+    settled_cash: Usd = 0
+    unsettled: dict[str, int] = {}
+    """What is due in, less what is due out, by settlement date, in cents."""
+    unsettled_usable: bool = False
+    """Whether proceeds of sales may buy before they settle."""
+    good_faith_violations: int = 0
+    free_riding_violations: int = 0
+    restricted_until: str = ""
+    margin_call: Usd = 0
+    margin_call_due_us: int = 0
+    frozen: bool = False
 
 
 class PreviewRecord(Message, frozen=True, gc=False):
@@ -522,9 +955,17 @@ class PreviewRecord(Message, frozen=True, gc=False):
     reason: str = ""
     text: str = ""
     facts: dict[str, str] = {}
+    worst_leg: str = ""
+    """Of a group, the leg that the reservation is for; its worst price is `worst_px`."""
+    worst_px: Price = 0
+    settled_cash_after: Usd = 0
+    withdrawable_after: Usd = 0
+    funded_until: str = ""
+    """When what the order would buy is paid for with settled money; empty: it is."""
+    legs: dict[str, str] = {}
 
 
-register(OrderRecord, FillRecord, PositionRecord, AccountRecord, PreviewRecord)
+register(GroupRecord, OrderRecord, FillRecord, PositionRecord, AccountRecord, PreviewRecord)
 
 
 class CashMovement(Message, frozen=True, gc=False):
@@ -578,7 +1019,15 @@ class OrdersQuery(Protocol):
         """ACTIVE, HALTED or RESTRICTED."""
         ...
 
-    def preview(self, order: SubmitOrder) -> PreviewRecord: ...
+    def preview(self, order: SubmitOrder | SubmitGroup) -> PreviewRecord: ...
+
+    def group(self, group_id: str) -> GroupRecord | None:
+        """A group by its parent's id, also while closed orders are kept."""
+        ...
+
+    def groups(self, account_id: str) -> Sequence[GroupRecord]:
+        """The open groups of an account, oldest first."""
+        ...
 
     def listen(
         self, receive: Callable[[LogEntry, OrderRecord | None], None], accounts: Container[str]
