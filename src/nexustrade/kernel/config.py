@@ -190,39 +190,46 @@ def load_config(path: Path | None, environ: Mapping[str, str] | None = None) -> 
     `environ` is where settings that end in `_env` look (default: the environment of the process).
     """
     path = DEFAULT_VENUE if path is None else path
+    text = read_text(path, "a venue file", FILE_BYTES_MAX)
+    return parse_config(text, path.parent, os.environ if environ is None else environ)
+
+
+def read_text(path: Path, what: str, bytes_max: int) -> str:
+    """The text of a configuration file, which `what` names in errors; `ConfigError`."""
     try:
         with path.open("rb") as file:
-            raw = file.read(FILE_BYTES_MAX + 1)
+            raw = file.read(bytes_max + 1)
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror or error}"]) from None
-    if len(raw) > FILE_BYTES_MAX:
-        raise ConfigError([f"{path}: a venue file has at most {FILE_BYTES_MAX} bytes"])
+    if len(raw) > bytes_max:
+        raise ConfigError([f"{path}: {what} has at most {bytes_max} bytes"])
     try:
-        text = raw.decode()
+        return raw.decode()
     except UnicodeDecodeError:
-        raise ConfigError([f"{path}: a venue file is UTF-8 text"]) from None
-    return parse_config(text, path.parent, os.environ if environ is None else environ)
+        raise ConfigError([f"{path}: {what} is UTF-8 text"]) from None
 
 
 def parse_config(text: str, folder: Path, environ: Mapping[str, str]) -> VenueConfig:
     """Check the text of a venue file; names of other files in it are relative to `folder`."""
-    try:
-        raw = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"not TOML: {error}"]) from None
-    except (ValueError, ArithmeticError, RecursionError) as error:
-        raise ConfigError([f"not TOML: {error}"]) from None
     problems: list[str] = []
-    config = _venue(_Table("", raw, problems, folder, environ))
+    config = _venue(TomlTable("", parse_toml(text), problems, folder, environ))
     if problems:
         raise ConfigError(problems)
     return config
 
 
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables of TOML text, with its numbers as exact decimals; `ConfigError`."""
+    try:
+        return tomllib.loads(text, parse_float=Decimal)
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        raise ConfigError([f"not TOML: {error}"]) from None
+
+
 # ---------------------------------------------------------------- reading a table
 
 
-class _Table:
+class TomlTable:
     """One TOML table being read. Faults are noted and reading goes on with a harmless value."""
 
     def __init__(
@@ -355,7 +362,7 @@ class _Table:
             self.problem(source, f"the file cannot be read ({reason})", name)
             return Secret("")
 
-    def table(self, key: str) -> "_Table":
+    def table(self, key: str) -> "TomlTable":
         """A table inside this one; an empty one when it is not there."""
         value = self.raw.get(key, {})
         self.known.add(key)
@@ -364,7 +371,7 @@ class _Table:
             value = {}
         return self._inner(key, value)
 
-    def tables(self, key: str, most: int) -> "Iterator[_Table]":
+    def tables(self, key: str, most: int) -> "Iterator[TomlTable]":
         """The tables of an array of tables, in their order."""
         self.known.add(key)
         value = self.raw.get(key, [])
@@ -376,8 +383,8 @@ class _Table:
             for at, each in enumerate(value):
                 yield self._inner(f"{key}[{at}]", each)
 
-    def _inner(self, key: str, raw: dict[str, Any]) -> "_Table":
-        return _Table(self.at(key), raw, self.problems, self.folder, self.environ)
+    def _inner(self, key: str, raw: dict[str, Any]) -> "TomlTable":
+        return TomlTable(self.at(key), raw, self.problems, self.folder, self.environ)
 
 
 def _shown(value: object) -> str:
@@ -390,7 +397,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= _VALUE_SHOWN_MAX else text[:_VALUE_SHOWN_MAX] + "..."
 
 
-def _numbers(table: _Table, cls: type[msgspec.Struct]) -> dict[str, int]:
+def _numbers(table: TomlTable, cls: type[msgspec.Struct]) -> dict[str, int]:
     """Every whole-number field of a settings class, within the bounds its type states."""
     found: dict[str, int] = {}
     kind = msgspec.inspect.type_info(cls)
@@ -405,7 +412,7 @@ def _numbers(table: _Table, cls: type[msgspec.Struct]) -> dict[str, int]:
 # ---------------------------------------------------------------- the parts of a venue
 
 
-def _venue(top: _Table) -> VenueConfig:
+def _venue(top: TomlTable) -> VenueConfig:
     venue = top.table("venue")
     name = venue.text("name", "NexusTrade")
     session = venue.choice("session", SESSIONS, ALWAYS, upper=False)
@@ -435,19 +442,19 @@ def _venue(top: _Table) -> VenueConfig:
     return config
 
 
-def _demo(table: _Table) -> DemoConfig:
+def _demo(table: TomlTable) -> DemoConfig:
     demo = DemoConfig(enabled=table.flag("enabled"), **_numbers(table, DemoConfig))
     table.close()
     return demo
 
 
-def _databases(table: _Table) -> DatabasesConfig:
+def _databases(table: TomlTable) -> DatabasesConfig:
     databases = DatabasesConfig(trading=table.secret("trading"), accounts=table.secret("accounts"))
     table.close()
     return databases
 
 
-def _http(table: _Table) -> HttpConfig:
+def _http(table: TomlTable) -> HttpConfig:
     address = table.text("address", "127.0.0.1:8080")
     table.close()
     try:
@@ -469,10 +476,10 @@ def parse_address(address: str) -> tuple[str, int]:
     return match["host"].strip("[]"), int(match["port"])
 
 
-def _instruments(top: _Table, *, demo_wanted: bool) -> dict[str, DefineInstrument]:
+def _instruments(top: TomlTable, *, demo_wanted: bool) -> dict[str, DefineInstrument]:
     found: dict[str, DefineInstrument] = {}
     for table in top.tables("instruments", INSTRUMENTS_MAX):
-        instrument = _instrument(table)
+        instrument = read_instrument(table)
         if demo_wanted and not table.has("reference_price"):
             table.problem("reference_price", "is missing, and the demo market needs it")
         if instrument.symbol in found:
@@ -482,7 +489,8 @@ def _instruments(top: _Table, *, demo_wanted: bool) -> dict[str, DefineInstrumen
     return found
 
 
-def _instrument(table: _Table) -> DefineInstrument:
+def read_instrument(table: TomlTable) -> DefineInstrument:
+    """An instrument's rules from its table, which is closed."""
     symbol = table.text("symbol", pattern=_SYMBOL) if table.required("symbol") else ""
     reference_px = table.money("reference_price", parse_price, 0)
     # The market-wide default: a cent, and a hundredth of one below 1 USD.
@@ -520,7 +528,7 @@ def _parse_collar(field: str, value: object) -> int:
 
 
 def _accounts(
-    top: _Table, instruments: Mapping[str, DefineInstrument], limits: Limits
+    top: TomlTable, instruments: Mapping[str, DefineInstrument], limits: Limits
 ) -> tuple[AccountConfig, ...]:
     found: list[AccountConfig] = []
     ids: set[str] = set()
@@ -538,7 +546,7 @@ def _accounts(
 
 
 def _account(
-    table: _Table, instruments: Mapping[str, DefineInstrument], limits: Limits
+    table: TomlTable, instruments: Mapping[str, DefineInstrument], limits: Limits
 ) -> AccountConfig:
     account_id = table.text("id", pattern=_ACCOUNT_ID) if table.required("id") else ""
     if account_id == OPERATOR_ID:
@@ -569,7 +577,7 @@ def _account(
 
 
 def _positions(
-    table: _Table, account: OpenAccount, instruments: Mapping[str, DefineInstrument]
+    table: TomlTable, account: OpenAccount, instruments: Mapping[str, DefineInstrument]
 ) -> Iterator[AdjustPosition]:
     held: set[str] = set()
     for row in table.tables("positions", INSTRUMENTS_MAX):
@@ -591,7 +599,7 @@ def _positions(
             yield AdjustPosition(account.account_id, symbol, qty, price, "venue.toml")
 
 
-def _credentials(table: _Table) -> tuple[str, Secret]:
+def _credentials(table: TomlTable) -> tuple[str, Secret]:
     key = table.text("key", pattern=_KEY)
     secret = table.secret("secret")
     if secret and not key:
@@ -607,7 +615,7 @@ def _is_plain(text: str) -> bool:
     return text.isascii() and text.isprintable() and text == text.strip()
 
 
-def _scopes(table: _Table) -> tuple[str, ...]:
+def _scopes(table: TomlTable) -> tuple[str, ...]:
     if not table.has("scopes"):
         return ("trade", "read")
     value = table.raw["scopes"]
