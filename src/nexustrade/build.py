@@ -15,6 +15,7 @@ COMPILED_MODULES: Final = (
     "nexustrade.kernel.flow",
     "nexustrade.kernel.routing",
     "nexustrade.kernel.stage",
+    "nexustrade.matching.auction",
     "nexustrade.matching.book",
     "nexustrade.matching.domain",
     "nexustrade.matching.play",
