@@ -79,6 +79,20 @@ CASES = [
         Uncross(102, 20, 0, ""),
     ),
     Case(
+        "pressure on both sides, two limits with the surplus to sell",
+        {103: 20, 100: 10},
+        {100: 20, 102: 10},
+        110,
+        Uncross(102, 20, 10, SELL),
+    ),
+    Case(
+        "pressure on both sides, two limits with the surplus to buy",
+        {103: 20, 101: 10},
+        {100: 20, 103: 10},
+        90,
+        Uncross(101, 20, 10, BUY),
+    ),
+    Case(
         "levels that do not cross play no part",
         {105: 10, 99: 500, 98: 1},
         {100: 10, 106: 700},
@@ -162,10 +176,11 @@ def naive(sides: Sides, reference_px: int, tick_size: int) -> Uncross:
     return Uncross(px, most, abs(surplus), BUY if surplus > 0 else SELL if surplus < 0 else "")
 
 
-side = st.dictionaries(st.integers(1, 12), st.integers(1, 6), max_size=8)
+# Few prices and small quantities: ties are what is hard.
+side = st.dictionaries(st.integers(1, 8), st.integers(1, 3), max_size=6)
 
 
-@given(side, side, st.integers(0, 14), st.sampled_from([1, 2, 3, 5, 100]))
+@given(side, side, st.integers(0, 10), st.sampled_from([1, 2, 3, 5, 100]))
 def test_the_price_is_that_of_the_twin(
     bids: dict[int, int], asks: dict[int, int], reference: int, tick_size: int
 ) -> None:
@@ -179,12 +194,12 @@ def test_the_price_is_that_of_the_twin(
     assert uncross(book_of(*sides), reference * tick_size, tick_size) == expected
 
 
-@given(side, side, st.integers(0, 14), st.integers(1, 9))
+@given(side, side, st.integers(0, 10), st.integers(1, 9))
 def test_no_price_trades_more_and_nobody_trades_beyond_his_limit(
     bids: dict[int, int], asks: dict[int, int], reference: int, tick_size: int
 ) -> None:
     found = uncross(book_of(bids, asks), reference, tick_size)
-    for px in range(14):
+    for px in range(10):
         assert min(bought_and_sold((bids, asks), px)) <= found.qty
     bought, sold = bought_and_sold((bids, asks), found.px)
     surplus = {BUY: found.surplus_qty, SELL: -found.surplus_qty, "": 0}[found.surplus_side]
