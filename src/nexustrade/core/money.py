@@ -23,6 +23,8 @@ PPM_ONE: Final = 1_000_000
 QTY_DECIMALS: Final = 8
 PRICE_DECIMALS: Final = 4
 USD_DECIMALS: Final = 2
+PERCENT_DECIMALS: Final = 4
+"""A percentage is kept in parts per million."""
 
 QTY_MAX: Final = 1_000_000_000 * QTY_ONE
 """Largest quantity of one order: a billion shares."""
@@ -123,6 +125,14 @@ def parse_rate(field: str, value: object) -> int:
     return rate_ppm
 
 
+def parse_percent(field: str, value: object) -> int:
+    """A percentage above 0 and below 100 (1.5 is 1.5 %) in parts per million."""
+    rate_ppm = _scaled(field, value, PERCENT_DECIMALS, PPM_ONE, "percentage")
+    if not 0 < rate_ppm < PPM_ONE:
+        raise InputError(field, value, "a percentage is greater than 0 and less than 100")
+    return rate_ppm
+
+
 def scaled_text(value: int, decimals: int) -> str:
     """The decimal text of a scaled integer without needless zeros: 1000500 at 4 is `100.05`."""
     if value < 0:
@@ -170,6 +180,11 @@ def qty_text(qty: int) -> str:
 def price_text(price: int) -> str:
     """A price as decimal text."""
     return scaled_text(price, PRICE_DECIMALS)
+
+
+def percent_text(rate_ppm: int) -> str:
+    """A rate in parts per million as the decimal text of a percentage."""
+    return scaled_text(rate_ppm, PERCENT_DECIMALS)
 
 
 def usd_text(cents: int) -> str:

@@ -885,6 +885,7 @@ class FillRecord(Message, frozen=True, gc=False):
     trade_id: int
     ord_status: str
     ts_event_us: int
+    settle_date: str = ""
 
 
 class PositionRecord(Message, frozen=True, gc=False):
@@ -1059,6 +1060,16 @@ class HistoryQuery(Protocol):
         limit: int = 500,
     ) -> Sequence[OrderRecord]:
         """Orders by submitted_us, both bounds exclusive, 0 for none."""
+        ...
+
+    async def orders_of_groups(
+        self, account_id: str, group_ids: Sequence[str]
+    ) -> Sequence[OrderRecord]:
+        """The orders of these groups, those that were replaced included."""
+        ...
+
+    async def trade(self, symbol: str, trade_id: int) -> Sequence[FillRecord]:
+        """The two sides of a trade, of whatever accounts; empty when there is no such trade."""
         ...
 
     async def fills(
