@@ -169,7 +169,10 @@ class CancelAllOrders(Message, frozen=True, gc=False):
 
 
 class OpenAccount(Message, frozen=True, gc=False):
-    """Open an account with its opening cash; rates in parts per million of the notional."""
+    """Open an account with its opening cash; rates in parts per million of the notional.
+
+    `unsettled_usable`: the proceeds of its sales may buy before they settle.
+    """
 
     account_id: str
     account_type: str
@@ -179,6 +182,7 @@ class OpenAccount(Message, frozen=True, gc=False):
     shorting: bool = False
     stp: str = "CANCEL_NEWEST"
     open_orders_max: int = 100_000
+    unsettled_usable: bool = True
 
 
 class ConfigureAccount(Message, frozen=True, gc=False):
@@ -587,6 +591,7 @@ class AccountOpened(Message, frozen=True, gc=False):
     shorting: bool = False
     stp: str = "CANCEL_NEWEST"
     open_orders_max: int = 100_000
+    unsettled_usable: bool = True
 
 
 class AccountConfigured(Message, frozen=True, gc=False):
