@@ -13,7 +13,10 @@ from nexustrade.core.errors import DatabaseNewer, StoreUnavailable
 
 Which = Literal["trading", "accounts"]
 
-REVISIONS: Final[dict[Which, tuple[str, ...]]] = {"trading": ("0001",), "accounts": ("0001",)}
+REVISIONS: Final[dict[Which, tuple[str, ...]]] = {
+    "trading": ("0001", "0002"),
+    "accounts": ("0001", "0002"),
+}
 """Every revision of each schema, oldest first; a test holds it against the scripts."""
 
 LOCK_WAIT_S: Final = 60.0
