@@ -55,6 +55,14 @@ DEMO_PREFIXES: Final = ("demo-maker-", "demo-noise-")
 OPERATOR_ID: Final = "admin"
 """What the operator's own key is kept under; no account may have this id."""
 
+CALL_S_MAX: Final = 3_600
+OPENING_CALL_S: Final = 120
+"""Of a venue that closes, where it names no other."""
+CLOSING_CALL_S: Final = 60
+VOLATILITY_AUCTION_S: Final = 120
+MARGIN_CALL_S: Final = 172_800
+MARGIN_CALL_S_MAX: Final = 2_592_000
+
 FILE_BYTES_MAX: Final = 16 * 1024 * 1024
 INSTRUMENTS_MAX: Final = 20_000
 ACCOUNTS_MAX: Final = 100_000
@@ -175,6 +183,12 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: str = "NexusTrade"
     session: str = ALWAYS
     settlement_cycle_days: int = 2
+    opening_call_s: int = 0
+    """How long orders are collected before a session opens; 0: it opens without a call."""
+    closing_call_s: int = 0
+    """How long orders are collected before a session closes; 0: trading goes on to the close."""
+    margin_call_s: int = MARGIN_CALL_S
+    """How long an account has to meet a margin call before its positions are sold."""
     instruments: tuple[DefineInstrument, ...] = ()
     accounts: tuple[AccountConfig, ...] = ()
     stages: StagesConfig = StagesConfig()
@@ -417,6 +431,9 @@ def _venue(top: TomlTable) -> VenueConfig:
     name = venue.text("name", "NexusTrade")
     session = venue.choice("session", SESSIONS, ALWAYS, upper=False)
     cycle_days = venue.integer("settlement_cycle_days", 2, 0, 10)
+    opening_call_s = _session_call(venue, "opening_call_s", session, OPENING_CALL_S)
+    closing_call_s = _session_call(venue, "closing_call_s", session, CLOSING_CALL_S)
+    margin_call_s = venue.integer("margin_call_s", MARGIN_CALL_S, 0, MARGIN_CALL_S_MAX)
     venue.close()
     demo = _demo(top.table("demo"))
     instruments = _instruments(top, demo_wanted=demo.enabled)
@@ -430,6 +447,9 @@ def _venue(top: TomlTable) -> VenueConfig:
         name=name,
         session=session,
         settlement_cycle_days=cycle_days,
+        opening_call_s=opening_call_s,
+        closing_call_s=closing_call_s,
+        margin_call_s=margin_call_s,
         instruments=tuple(instruments.values()),
         accounts=_accounts(top, instruments, limits_read),
         stages=stages_read,
@@ -440,6 +460,14 @@ def _venue(top: TomlTable) -> VenueConfig:
     )
     top.close()
     return config
+
+
+def _session_call(venue: TomlTable, key: str, session: str, default: int) -> int:
+    if session == ALWAYS:
+        if venue.integer(key, 0, 0, CALL_S_MAX):
+            venue.problem(key, "a venue that never closes has no calls", venue.raw[key])
+        return 0
+    return venue.integer(key, default, 0, CALL_S_MAX)
 
 
 def _demo(table: TomlTable) -> DemoConfig:
@@ -509,6 +537,10 @@ def read_instrument(table: TomlTable) -> DefineInstrument:
         reference_px=reference_px,
         order_qty_max=table.money("order_qty_max", parse_qty, 0),
         order_notional_max=table.money("order_notional_max", parse_usd, 0),
+        static_band_ppm=table.money("static_band", _parse_band, 0),
+        dynamic_band_ppm=table.money("dynamic_band", _parse_band, 0),
+        call_s=table.integer("volatility_auction_s", VOLATILITY_AUCTION_S, 1, CALL_S_MAX),
+        maintenance_addon_ppm=table.money("maintenance_addon", parse_rate, 0),
     )
     if reference_px % instrument.tick_size:
         table.problem(
@@ -524,6 +556,13 @@ def _parse_collar(field: str, value: object) -> int:
     rate = parse_rate(field, value)
     if not 0 < rate < 1_000_000:
         raise InputError(field, value, "a collar is a rate between 0 and 1, like 0.05")
+    return rate
+
+
+def _parse_band(field: str, value: object) -> int:
+    rate = parse_rate(field, value)
+    if not 0 < rate < 1_000_000:
+        raise InputError(field, value, "a band is a rate between 0 and 1, like 0.1")
     return rate
 
 
@@ -565,6 +604,7 @@ def _account(
         open_orders_max=table.integer(
             "open_orders_max", limits.open_orders_max, 1, limits.open_orders_max
         ),
+        unsettled_usable=table.flag("unsettled_proceeds", default=True),
     )
     fees.close()
     if opening.shorting and opening.account_type == terms.CASH:

@@ -58,6 +58,10 @@ def test_every_setting_of_an_instrument() -> None:
         reference_price = 500.05
         order_qty_max = 1e3
         order_notional_max = 1_000_000.50
+        static_band = "0.1"
+        dynamic_band = 0.05
+        volatility_auction_s = 300
+        maintenance_addon = 0.15
     """)
     assert config.instruments == (
         DefineInstrument(
@@ -74,12 +78,18 @@ def test_every_setting_of_an_instrument() -> None:
             reference_px=5_000_500,
             order_qty_max=1_000 * 100_000_000,
             order_notional_max=100_000_050,
+            static_band_ppm=100_000,
+            dynamic_band_ppm=50_000,
+            call_s=300,
+            maintenance_addon_ppm=150_000,
         ),
     )
 
 
 def test_an_instrument_by_its_symbol_alone() -> None:
-    expected = DefineInstrument("AAPL", tick_size=100, lot_size=100_000_000, name="AAPL")
+    expected = DefineInstrument(
+        "AAPL", tick_size=100, lot_size=100_000_000, name="AAPL", call_s=120
+    )
     assert parse(INSTRUMENT).instruments == (expected,)
 
 
@@ -101,6 +111,7 @@ def test_every_setting_of_an_account() -> None:
         fees = { maker = 0, taker = "0.0005" }
         stp = "cancel_oldest"
         open_orders_max = 50
+        unsettled_proceeds = false
         key = "PKALICE"
         secret = "a-secret-of-alices"
         scopes = ["read", "trade", "admin"]
@@ -120,6 +131,7 @@ def test_every_setting_of_an_account() -> None:
                 shorting=True,
                 stp="CANCEL_OLDEST",
                 open_orders_max=50,
+                unsettled_usable=False,
             ),
             positions=(AdjustPosition("alice", "AAPL", -250_000_000, 995_000, "venue.toml"),),
             key="PKALICE",
@@ -142,6 +154,9 @@ def test_the_other_tables() -> None:
         name = "Mine"
         session = "XNYS"
         settlement_cycle_days = 1
+        opening_call_s = 300
+        closing_call_s = 0
+        margin_call_s = 3600
         [stages]
         orders = 2
         matching = 4
@@ -158,11 +173,18 @@ def test_the_other_tables() -> None:
         makers = 3
     """)
     assert (config.name, config.session, config.settlement_cycle_days) == ("Mine", "XNYS", 1)
+    assert (config.opening_call_s, config.closing_call_s, config.margin_call_s) == (300, 0, 3600)
     assert (config.stages.orders, config.stages.matching) == (2, 4)
     assert (config.limits.rate_limit_per_s, config.limits.closed_orders_keep_s) == (200, 0)
     assert (config.databases.trading, config.databases.accounts) == ("postgresql:///trading", "")
     assert (config.http.host, config.http.port) == ("::1", 0)
     assert (config.demo.enabled, config.demo.seed, config.demo.makers) == (True, 7, 3)
+
+
+@pytest.mark.parametrize(("session", "calls"), [("XNYS", (120, 60)), ("always", (0, 0))])
+def test_only_a_venue_that_closes_has_calls(session: str, calls: tuple[int, int]) -> None:
+    config = parse(f'[venue]\nsession = "{session}"')
+    assert (config.opening_call_s, config.closing_call_s) == calls
 
 
 @pytest.mark.parametrize(
@@ -173,6 +195,10 @@ def test_the_other_tables() -> None:
          "did you mean batch_len_max?")),
         ("[venue]\nzzz = 1", "venue.zzz: this setting is not known"),
         ("[venue]\nsession = 'xnys'", "venue.session: \"xnys\": one of 'always', 'XNYS' is wanted"),
+        ("[venue]\nopening_call_s = 60",
+         "venue.opening_call_s: 60: a venue that never closes has no calls"),
+        ("[venue]\nsession = 'XNYS'\nclosing_call_s = 3601",
+         "venue.closing_call_s: 3601: a whole number from 0 to 3600 is wanted"),
         ("[venue]\nname = 3", "venue.name: 3: a text in quotes is wanted"),
         ("[venue]\nname = 'a\\u0007b'".replace("'", '"'),
          "venue.name: 'a\\x07b': at most 200 printable characters are wanted"),
@@ -203,6 +229,12 @@ def test_the_other_tables() -> None:
          "instruments[0].collar: 5: a rate is at most 1"),
         (INSTRUMENT + "collar = 0",
          "instruments[0].collar: 0: a collar is a rate between 0 and 1, like 0.05"),
+        (INSTRUMENT + "static_band = 0",
+         "instruments[0].static_band: 0: a band is a rate between 0 and 1, like 0.1"),
+        (INSTRUMENT + "dynamic_band = 1",
+         "instruments[0].dynamic_band: 1: a band is a rate between 0 and 1, like 0.1"),
+        (INSTRUMENT + "volatility_auction_s = 0",
+         ("instruments[0].volatility_auction_s: 0: a whole number from 1 to 3600 is wanted")),
         (INSTRUMENT + "tick = 0.25\nreference_price = 10.10",
          "instruments[0].reference_price: 10.10: is not a multiple of the tick"),
         (INSTRUMENT + "[demo]\nenabled = true",
