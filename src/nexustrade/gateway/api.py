@@ -16,6 +16,7 @@ from nexustrade.gateway import (
     openapi,
     routes_account,
     routes_admin,
+    routes_groups,
     routes_market,
     routes_orders,
     routes_venue,
@@ -80,6 +81,7 @@ def endpoints(venue: Gateway) -> list[Endpoint]:
         routes_market,
         routes_watchlists,
         routes_venue,
+        routes_groups,
         routes_admin,
     )
     return [endpoint for module in modules for endpoint in module.endpoints(venue)]

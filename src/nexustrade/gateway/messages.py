@@ -80,6 +80,10 @@ Number = Annotated[
 ]
 """A decimal as it stands in the JSON text: no decoder touches its digits. b"" when absent."""
 DecimalText = Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
+Phase = Annotated[
+    str,
+    _one_of("closed", "opening_call", "continuous", "volatility_auction", "halt", "closing_call"),
+]
 Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 
@@ -99,13 +103,20 @@ class StopLoss(Struct, frozen=True):
 class OrderRequest(Struct, frozen=True):
     """A new order. Exactly one of `qty` and `notional` (market orders only) is given.
 
-    `post_only` and the pair `time_in_force` "gtd" with `expires_at` are extensions of this venue.
+    With an `order_class` it is the parent of a group: an entry whose fills bring a `take_profit`
+    and a `stop_loss` (bracket) or one of them (oto) to life, or an exit of both (oco).
+
+    `post_only` and the pair `time_in_force` "gtd" with `expires_at` are extensions of this venue,
+    and so are three settings of a group. `policy`: a fill of one leg makes the other smaller
+    (reduce, the default) or cancels it. `activation`: the exit comes alive with each fill of the
+    entry (partial, the default) or when the entry is done (full, the default with policy cancel).
+    `auto_shrink`: other orders may sell the shares of the group, which shrinks first.
     """
 
     symbol: str
     side: Annotated[str, _one_of("buy", "sell")]
-    type: Annotated[str, _one_of("market", "limit")]
-    time_in_force: Annotated[str, _one_of("day", "gtc", "ioc", "fok", "gtd")]
+    type: Annotated[str, _one_of("market", "limit", "stop", "stop_limit", "trailing_stop")]
+    time_in_force: Annotated[str, _one_of("day", "gtc", "ioc", "fok", "gtd", "opg", "cls")]
     qty: Number = field(default_factory=Raw)
     notional: Number = field(default_factory=Raw)
     limit_price: Number = field(default_factory=Raw)
@@ -121,10 +132,17 @@ class OrderRequest(Struct, frozen=True):
     legs: list[dict[str, Any]] | None = None
     post_only: bool | None = None
     expires_at: str | None = None
+    policy: Annotated[str, _one_of("reduce", "cancel")] | None = None
+    activation: Annotated[str, _one_of("partial", "full")] | None = None
+    auto_shrink: bool | None = None
 
 
 class ReplaceRequest(Struct, frozen=True):
-    """Changes to an open order; what is absent stays. `qty` is the new total, fills included."""
+    """Changes to an open order; what is absent stays. `qty` is the new total, fills included.
+
+    `trail` is a trailing stop's new `trail_price` or `trail_percent`, whichever it has. The
+    quantity of a group's leg is the group's: see `/v1/groups`.
+    """
 
     qty: Number = field(default_factory=Raw)
     time_in_force: str | None = None
@@ -133,6 +151,12 @@ class ReplaceRequest(Struct, frozen=True):
     trail: Number = field(default_factory=Raw)
     client_order_id: str | None = None
     expires_at: str | None = None
+
+
+class GroupRequest(Struct, frozen=True):
+    """A new quantity of a group, for all of its orders; what is filled counts."""
+
+    qty: Number
 
 
 class ConfigurationRequest(Struct, frozen=True):
@@ -178,6 +202,27 @@ class CashRequest(Struct, frozen=True):
 class BlockRequest(Struct, frozen=True):
     blocked: bool
     reason: str = ""
+
+
+class FreezeRequest(Struct, frozen=True):
+    """A frozen account enters no new orders; open ones and stops that protect a position stay."""
+
+    frozen: bool
+    reason: str = ""
+
+
+class BustRequest(Struct, frozen=True):
+    reason: str = ""
+
+
+class InstrumentRequest(Struct, frozen=True):
+    """Rules of an instrument to change; rates as decimals (0.05 is 5 %), 0 for no band."""
+
+    static_band: Number = field(default_factory=Raw)
+    dynamic_band: Number = field(default_factory=Raw)
+    collar: Number = field(default_factory=Raw)
+    call_s: Annotated[int, Meta(ge=0, le=3600)] | None = None
+    maintenance_addon: Number = field(default_factory=Raw)
 
 
 class KeyRequest(Struct, frozen=True):
@@ -283,7 +328,10 @@ class KeysParams(Struct, frozen=True):
 
 
 class Order(Struct, frozen=True, gc=False):
-    """Alpaca's order. `post_only` and `close_reason` are extensions of this venue."""
+    """Alpaca's order. What stands after `position_intent` is an extension of this venue.
+
+    `role` is what the order is in its group, and `triggered_at` is when a stop was elected.
+    """
 
     id: Uuid
     client_order_id: str
@@ -314,16 +362,49 @@ class Order(Struct, frozen=True, gc=False):
     stop_price: DecimalText | None
     status: OrderStatus
     extended_hours: bool
-    legs: None
+    legs: "list[Order] | None"
     trail_percent: DecimalText | None
     trail_price: DecimalText | None
     hwm: DecimalText | None
     position_intent: str | None
     post_only: bool
     close_reason: str | None
+    group_id: Uuid | None
+    role: Annotated[str, _one_of("entry", "take_profit", "stop_loss")] | None
+    triggered_at: Instant | None
+
+
+class Group(Struct, frozen=True):
+    """Orders that belong together, the parent first. `qty` is that of each of them.
+
+    `open_qty` of the exit is alive, and it may still trade `remaining_qty`. `reserved` and
+    `reserved_qty` are held once for the whole group: what its worst leg needs.
+    """
+
+    group_id: Uuid
+    symbol: str
+    order_class: Annotated[str, _one_of("bracket", "oco", "oto")]
+    side: Side
+    state: str
+    policy: Annotated[str, _one_of("reduce", "cancel")]
+    activation: Annotated[str, _one_of("partial", "full")]
+    auto_shrink: bool
+    qty: DecimalText
+    open_qty: DecimalText
+    remaining_qty: DecimalText
+    reserved: DecimalText
+    reserved_qty: DecimalText
+    orders: list[Order]
 
 
 class TradeAccount(Struct, frozen=True):
+    """Alpaca's account. What stands after `created_at` is an extension of this venue.
+
+    `unsettled` is what is due in, less what is due out, by settlement date. After too many
+    violations the account may buy with settled cash alone until `restricted_until`. A
+    `margin_call` that is not met by `margin_call_due_at` is followed by liquidation.
+    """
+
     id: Uuid
     account_number: str
     status: str
@@ -360,6 +441,15 @@ class TradeAccount(Struct, frozen=True):
     created_at: Instant
     reserved: DecimalText
     account_type: str
+    settled_cash: DecimalText
+    unsettled: dict[str, DecimalText]
+    withdrawable: DecimalText
+    good_faith_violations: int
+    free_riding_violations: int
+    restricted_until: str | None
+    margin_call: DecimalText
+    margin_call_due_at: Instant | None
+    frozen: bool
 
 
 class AccountConfiguration(Struct, frozen=True):
@@ -396,6 +486,13 @@ class Position(Struct, frozen=True):
 
 
 class Asset(Struct, frozen=True):
+    """Alpaca's asset. What stands after `attributes` is an extension of this venue.
+
+    Trades stay within `static_band` of the day's reference price and `dynamic_band` of the last
+    trade (rates, 0 for none); beyond, an auction of `call_s` seconds follows. `collar` bounds
+    market orders, and `maintenance_addon` is added to the maintenance margin rate.
+    """
+
     id: Uuid
     class_: AssetClass = field(name="class")
     exchange: ExchangeCode
@@ -414,6 +511,11 @@ class Asset(Struct, frozen=True):
     attributes: list[str]
     mic: str
     state: Annotated[str, _one_of("active", "halted", "restricted")]
+    static_band: DecimalText
+    dynamic_band: DecimalText
+    collar: DecimalText
+    call_s: int
+    maintenance_addon: DecimalText
 
 
 class MarketClock(Struct, frozen=True):
@@ -533,13 +635,22 @@ class BookLevel(Struct, frozen=True):
 
 
 class Book(Struct, frozen=True):
-    """A book between two commands, best level first; `book_seq` counts its changes."""
+    """A book between two commands, best level first; `book_seq` counts its changes.
+
+    While orders are collected for an auction, `indicative_price` and `indicative_qty` are what it
+    would give now, and `imbalance_qty` what would be left at that price on `imbalance_side`.
+    """
 
     symbol: str
     epoch: int
     book_seq: int
     as_of: Instant
     session_open: bool
+    phase: Phase
+    indicative_price: DecimalText | None
+    indicative_qty: DecimalText | None
+    imbalance_qty: DecimalText | None
+    imbalance_side: Side | None
     last_price: DecimalText | None
     last_qty: DecimalText | None
     last_trade_at: Instant | None
@@ -548,7 +659,12 @@ class Book(Struct, frozen=True):
 
 
 class OrderPreview(Struct, frozen=True):
-    """What an order would reserve and leave; `accepted` false says why it would be refused."""
+    """What an order would reserve and leave; `accepted` false says why it would be refused.
+
+    A group reserves what its `worst_leg` needs at `worst_price`; `legs` names what is wrong with
+    which of its fields. What is bought with money that has not settled is paid for on
+    `funded_until`; sold before that day, it counts as a violation.
+    """
 
     accepted: bool
     reserved: DecimalText
@@ -558,6 +674,12 @@ class OrderPreview(Struct, frozen=True):
     buying_power_after: DecimalText
     collar_price: DecimalText | None
     refusal: dict[str, Any] | None
+    worst_leg: str | None
+    worst_price: DecimalText | None
+    settled_cash_after: DecimalText
+    withdrawable_after: DecimalText
+    funded_until: str | None
+    legs: dict[str, str]
 
 
 class OpenedAccount(Struct, frozen=True):
@@ -575,6 +697,9 @@ class OpenedAccount(Struct, frozen=True):
     blocked: bool
     open_orders: int
     created_at: Instant
+    frozen: bool
+    margin_call: DecimalText
+    restricted_until: str | None
 
 
 class KeyRow(Struct, frozen=True):
@@ -600,6 +725,18 @@ class NewKey(Struct, frozen=True):
 
 class BlockState(Struct, frozen=True):
     blocked: bool
+    reason: str
+
+
+class BustedTrade(Struct, frozen=True):
+    """A trade that was undone: cash, shares and fees went back to both sides."""
+
+    symbol: str
+    trade_id: int
+    price: DecimalText
+    qty: DecimalText
+    buy_order_id: Uuid
+    sell_order_id: Uuid
     reason: str
 
 

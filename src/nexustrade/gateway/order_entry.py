@@ -110,12 +110,11 @@ class OrderEntry:
         account_id, body = key.account_id, bytes(entry.data)
         if entry.action == "new_order":
             placed = await self._venue.place(account_id, requests.decode_order(body))
-            return Reply(render.order_json(placed))
+            return Reply(render.order_json(placed, self._venue.legs(placed)))
         if entry.action == "replace_order":
             change = requests.decode(body, _decode_replace)
-            return Reply(
-                render.order_json(await self._venue.replace(account_id, entry.order_id, change))
-            )
+            replaced = await self._venue.replace(account_id, entry.order_id, change)
+            return Reply(render.order_json(replaced, self._venue.legs(replaced)))
         if entry.action == "cancel_order":
             await self._venue.cancel(account_id, entry.order_id)
             return Reply(b"", 204)

@@ -80,12 +80,16 @@ class Terms(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """One row: status, code, text ("" keeps the rejection's own), facts shown in the body."""
+    """One row: status, code, text ("" keeps the rejection's own), facts shown in the body.
+
+    `otherwise` is the text where the rejection has none: the market moved between check and book.
+    """
 
     status: int
     code: int
     text: str = ""
     shown: tuple[str, ...] = ()
+    otherwise: str = ""
 
 
 RULES: Final[dict[str, Rule]] = {
@@ -120,10 +124,30 @@ RULES: Final[dict[str, Rule]] = {
     m.LOT_SIZE: Rule(422, RULE),
     m.PRICE_COLLAR: Rule(422, RULE),
     m.NO_REFERENCE_PRICE: Rule(422, RULE),
-    m.STOP_WOULD_TRIGGER: Rule(422, RULE),
-    m.OCO_PRICES_DO_NOT_STRADDLE: Rule(422, RULE),
-    m.QTY_IS_GROUP_LEVEL: Rule(422, RULE),
-    m.TOO_LATE: Rule(422, RULE),
+    m.STOP_WOULD_TRIGGER: Rule(
+        422, RULE, "", ("base_price",), "invalid stop_price. the last trade has reached it already"
+    ),
+    m.OCO_PRICES_DO_NOT_STRADDLE: Rule(
+        422,
+        RULE,
+        "",
+        ("base_price",),
+        "take_profit.limit_price and stop_loss.stop_price must have the market between them",
+    ),
+    m.QTY_IS_GROUP_LEVEL: Rule(
+        422,
+        RULE,
+        "",
+        ("group_id",),
+        "invalid qty. the orders of a group have one quantity, which PATCH /v1/groups changes",
+    ),
+    m.TOO_LATE: Rule(
+        422,
+        RULE,
+        "",
+        (),
+        "the stop has been elected: only its limit_price may be changed, or the rest cancelled",
+    ),
     m.UNKNOWN_GROUP: Rule(404, NOT_FOUND, "group not found for {order_id}"),
     m.UNKNOWN_TRADE: Rule(404, NOT_FOUND),
     m.ACCOUNT_FROZEN: Rule(403, FORBIDDEN, "new orders are rejected: the account is frozen"),
@@ -135,14 +159,21 @@ RULES: Final[dict[str, Rule]] = {
 _OTHER: Final = Rule(422, RULE)
 
 
-def refusal(reason: str, facts: Mapping[str, str], terms: Terms) -> ApiError:
-    """The answer to a rejection, by the table; an unlisted reason is a 422 with its own text."""
+def refusal(
+    reason: str, facts: Mapping[str, str], terms: Terms, legs: Mapping[str, str] | None = None
+) -> ApiError:
+    """The answer to a rejection, by the table; an unlisted reason is a 422 with its own text.
+
+    `legs` says of each bad field of a group what is wrong with it.
+    """
     rule = RULES.get(reason, _OTHER)
     known = {"symbol": terms.symbol, **facts}
-    extra = {name: known[name] for name in rule.shown if known.get(name)}
+    extra: dict[str, Any] = {name: known[name] for name in rule.shown if known.get(name)}
+    if legs:
+        extra["legs"] = dict(legs)
     template = rule.text
     if not template or (reason == m.INSUFFICIENT_QTY and "requested" not in facts):
-        message = terms.text or reason.lower().replace("_", " ")
+        message = terms.text or rule.otherwise or reason.lower().replace("_", " ")
     else:
         message = template.format_map(
             known | {"order_id": terms.order_id, "ord_status": terms.ord_status}

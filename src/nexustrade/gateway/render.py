@@ -1,5 +1,6 @@
 """From records to the JSON models of messages.py. Pure: all it shows comes as an argument."""
 
+from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any, Final
@@ -11,6 +12,7 @@ from nexustrade.core.money import (
     average_price,
     divide_half_even,
     notional,
+    percent_text,
     price_text,
     qty_text,
     scaled_text,
@@ -23,6 +25,7 @@ from nexustrade.gateway.messages import (
     Asset,
     Book,
     BookLevel,
+    Group,
     OpenedAccount,
     Order,
     OrderPreview,
@@ -33,15 +36,18 @@ from nexustrade.gateway.refusals import Terms, refusal
 from nexustrade.matching.messages import BookSnapshot, InstrumentDefined
 from nexustrade.orders.messages import (
     AccountRecord,
+    GroupRecord,
     OrderRecord,
     PositionRecord,
     PreviewRecord,
+    SubmitGroup,
     SubmitOrder,
 )
 
 # 1e-12 USD in a cent: prices have 4 decimals, quantities 8.
 _E12_PER_CENT: Final = 10_000_000_000
 _RATIO_DECIMALS: Final = 8
+_RATE_DECIMALS: Final = 6
 _RATIO_ONE: Final = 10**_RATIO_DECIMALS
 _UUID_LEN: Final = 36
 
@@ -116,6 +122,7 @@ _STATUS: Final = {
         "REJECTED",
         "PENDING_CANCEL",
         "PENDING_REPLACE",
+        "HELD",
     )
 }
 _LOWER: Final = {
@@ -127,6 +134,11 @@ _LOWER: Final = {
     "GTC": "gtc",
     "IOC": "ioc",
     "FOK": "fok",
+    "STOP": "stop",
+    "STOP_LIMIT": "stop_limit",
+    "TRAILING_STOP": "trailing_stop",
+    "OPG": "opg",
+    "CLS": "cls",
     GTD: "gtc",  # the clients' list is closed and has no GTD: it shows as gtc with expires_at
 }
 
@@ -141,8 +153,8 @@ def side_text(side: str) -> str:
     return _LOWER[side]
 
 
-def order(r: OrderRecord) -> Order:
-    """An order as it stands."""
+def order(r: OrderRecord, legs: Sequence[OrderRecord] = ()) -> Order:
+    """An order as it stands, with its legs."""
     submitted = instant(r.submitted_us)
     ord_type = _LOWER[r.ord_type]
     return Order(
@@ -166,28 +178,51 @@ def order(r: OrderRecord) -> Order:
         None if r.notional else qty_text(r.order_qty),
         qty_text(r.cum_qty) if r.cum_qty else "0",
         price_text(r.avg_px) if r.cum_qty else None,
-        "",
+        r.order_class.lower(),
         ord_type,
         ord_type,
         _LOWER[r.side],
         _LOWER[r.time_in_force],
         price_text(r.limit_px) if r.limit_px else None,
-        None,
+        price_text(r.stop_px) if r.stop_px else None,
         status_text(r.ord_status),
         r.extended_hours,
-        None,
-        None,
-        None,
-        None,
+        [order(leg) for leg in legs] if legs else None,
+        percent_text(r.trail_ppm) if r.trail_ppm else None,
+        price_text(r.trail_px) if r.trail_px else None,
+        price_text(r.hwm_px) if r.hwm_px else None,
         r.position_intent.lower() or None,
         r.post_only,
         r.close_reason.lower() or None,
+        r.group_id or None,
+        r.role.lower() or None,
+        instant(r.triggered_us) if r.triggered_us else None,
     )
 
 
-def order_json(r: OrderRecord) -> bytes:
-    """An order as it stands, as JSON."""
-    return encode_json(order(r))
+def order_json(r: OrderRecord, legs: Sequence[OrderRecord] = ()) -> bytes:
+    """An order as it stands, with its legs, as JSON."""
+    return encode_json(order(r, legs))
+
+
+def group(g: GroupRecord, orders: Sequence[OrderRecord]) -> Group:
+    """A group with its orders as they stand."""
+    return Group(
+        group_id=g.group_id,
+        symbol=g.symbol,
+        order_class=g.order_class.lower(),
+        side=side_text(g.side),
+        state=g.state.lower(),
+        policy=g.policy.lower(),
+        activation=g.activation.lower(),
+        auto_shrink=g.auto_shrink,
+        qty=qty_text(g.order_qty),
+        open_qty=qty_text(g.open_qty),
+        remaining_qty=qty_text(g.remaining_qty),
+        reserved=usd_text(g.reserved),
+        reserved_qty=qty_text(g.reserved_qty),
+        orders=[order(one) for one in orders],
+    )
 
 
 def account(r: AccountRecord) -> TradeAccount:
@@ -221,7 +256,7 @@ def account(r: AccountRecord) -> TradeAccount:
         accrued_fees="0",
         pending_transfer_in="0",
         pending_transfer_out="0",
-        trading_blocked=r.blocked or r.venue_blocked,
+        trading_blocked=r.blocked or r.venue_blocked or r.frozen,
         transfers_blocked=False,
         account_blocked=r.blocked,
         trade_suspended_by_user=r.suspend_trade,
@@ -231,6 +266,15 @@ def account(r: AccountRecord) -> TradeAccount:
         created_at=instant(r.created_us),
         reserved=usd_text(r.reserved),
         account_type=r.account_type.lower(),
+        settled_cash=usd_text(r.settled_cash),
+        unsettled={day: usd_text(cents) for day, cents in sorted(r.unsettled.items())},
+        withdrawable=usd_text(r.withdrawable),
+        good_faith_violations=r.good_faith_violations,
+        free_riding_violations=r.free_riding_violations,
+        restricted_until=r.restricted_until or None,
+        margin_call=usd_text(r.margin_call),
+        margin_call_due_at=instant_or_none(r.margin_call_due_us),
+        frozen=r.frozen,
     )
 
 
@@ -259,12 +303,15 @@ def opened_account(r: AccountRecord) -> OpenedAccount:
         buying_power=usd_text(r.buying_power),
         reserved=usd_text(r.reserved),
         fees_paid=usd_text(r.fees_paid),
-        maker_fee=scaled_text(r.maker_fee_ppm, 6),
-        taker_fee=scaled_text(r.taker_fee_ppm, 6),
+        maker_fee=rate_text(r.maker_fee_ppm),
+        taker_fee=rate_text(r.taker_fee_ppm),
         shorting=r.shorting,
         blocked=r.blocked,
         open_orders=r.open_orders,
         created_at=instant(r.created_us),
+        frozen=r.frozen,
+        margin_call=usd_text(r.margin_call),
+        restricted_until=r.restricted_until or None,
     )
 
 
@@ -333,7 +380,17 @@ def asset(i: InstrumentDefined, state: str) -> Asset:
         attributes=[],
         mic=i.exchange,
         state=state.lower(),
+        static_band=rate_text(i.static_band_ppm),
+        dynamic_band=rate_text(i.dynamic_band_ppm),
+        collar=rate_text(i.collar_ppm),
+        call_s=i.call_s,
+        maintenance_addon=rate_text(i.maintenance_addon_ppm),
     )
+
+
+def rate_text(rate_ppm: int) -> str:
+    """A rate in parts per million as decimal text: 50,000 is 0.05."""
+    return scaled_text(rate_ppm, _RATE_DECIMALS)
 
 
 def book(s: BookSnapshot) -> Book:
@@ -344,6 +401,11 @@ def book(s: BookSnapshot) -> Book:
         book_seq=s.book_seq,
         as_of=instant(s.as_of_us),
         session_open=s.session_open,
+        phase=s.phase.lower(),
+        indicative_price=price_text(s.indicative_px) if s.indicative_px else None,
+        indicative_qty=qty_text(s.indicative_qty) if s.indicative_qty else None,
+        imbalance_qty=qty_text(s.imbalance_qty) if s.imbalance_qty else None,
+        imbalance_side=side_text(s.imbalance_side) if s.imbalance_side else None,
         last_price=price_text(s.last_px) if s.last_px else None,
         last_qty=qty_text(s.last_qty) if s.last_qty else None,
         last_trade_at=instant_or_none(s.last_trade_us),
@@ -352,12 +414,13 @@ def book(s: BookSnapshot) -> Book:
     )
 
 
-def preview(p: PreviewRecord, command: SubmitOrder) -> OrderPreview:
+def preview(p: PreviewRecord, command: SubmitOrder | SubmitGroup) -> OrderPreview:
     """What an order would reserve, or the very refusal that posting it would get."""
     why: dict[str, Any] | None = None
     if p.reason:
-        terms = Terms(command.symbol, command.order_id, p.text)
-        why = refusal(p.reason, p.facts, terms).fields()
+        order_id = command.order_id if isinstance(command, SubmitOrder) else command.group_id
+        terms = Terms(command.symbol, order_id, p.text)
+        why = refusal(p.reason, p.facts, terms, p.legs).fields()
     return OrderPreview(
         accepted=not p.reason,
         reserved=usd_text(p.reserved),
@@ -367,4 +430,10 @@ def preview(p: PreviewRecord, command: SubmitOrder) -> OrderPreview:
         buying_power_after=usd_text(p.buying_power_after),
         collar_price=price_text(p.collar_px) if p.collar_px else None,
         refusal=why,
+        worst_leg=p.worst_leg.lower() or None,
+        worst_price=price_text(p.worst_px) if p.worst_px else None,
+        settled_cash_after=usd_text(p.settled_cash_after),
+        withdrawable_after=usd_text(p.withdrawable_after),
+        funded_until=p.funded_until or None,
+        legs=p.legs,
     )

@@ -7,17 +7,17 @@ A refusal names the field, shows the value and says the rule.
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from nexustrade.core import terms
-from nexustrade.core.money import parse_price, parse_qty, parse_usd
+from nexustrade.core.money import parse_percent, parse_price, parse_qty, parse_usd
 from nexustrade.core.time import from_datetime
 from nexustrade.gateway.messages import OrderRequest, ReplaceRequest
 from nexustrade.gateway.refusals import BAD_BODY, ApiError, invalid
-from nexustrade.orders.messages import ReplaceOrder, SubmitOrder
+from nexustrade.orders.messages import OrderRecord, ReplaceOrder, SubmitOrder
 
 T = TypeVar("T")
 
@@ -30,18 +30,34 @@ _DAY_US: Final = 86_400_000_000
 _TIME_US_MAX: Final = 253_402_214_400_000_000
 """The last day of the year 9999."""
 
-_SIDES: Final = {"buy": terms.BUY, "sell": terms.SELL}
-_TYPES: Final = {"market": terms.MARKET, "limit": terms.LIMIT}
-_TYPES_TO_COME: Final = frozenset({"stop", "stop_limit", "trailing_stop"})
-_TIFS: Final = {
+SIDES: Final = {"buy": terms.BUY, "sell": terms.SELL}
+_TYPES: Final = {
+    "market": terms.MARKET,
+    "limit": terms.LIMIT,
+    "stop": terms.STOP,
+    "stop_limit": terms.STOP_LIMIT,
+    "trailing_stop": terms.TRAILING_STOP,
+}
+TIFS: Final = {
     "day": terms.DAY,
     "gtc": terms.GTC,
     "ioc": terms.IOC,
     "fok": terms.FOK,
     "gtd": terms.GTD,
+    "opg": terms.OPG,
+    "cls": terms.CLS,
 }
-_TIFS_TO_COME: Final = frozenset({"opg", "cls"})
-_CLASSES_TO_COME: Final = frozenset({"bracket", "oco", "oto", "mleg"})
+RESTING_TIFS: Final = (terms.DAY, terms.GTC, terms.GTD)
+"""What an order may have that has to wait in the book or for its trigger."""
+_AT_AN_AUCTION: Final = (terms.OPG, terms.CLS)
+# Which prices an order of each type has; a trailing stop has one of its two.
+_PRICES: Final[dict[str, tuple[str, ...]]] = {
+    terms.MARKET: (),
+    terms.LIMIT: ("limit_price",),
+    terms.STOP: ("stop_price",),
+    terms.STOP_LIMIT: ("limit_price", "stop_price"),
+    terms.TRAILING_STOP: ("trail_price", "trail_percent"),
+}
 _INTENTS: Final = {
     "buy_to_open": "BUY_TO_OPEN",
     "buy_to_close": "BUY_TO_CLOSE",
@@ -51,6 +67,7 @@ _INTENTS: Final = {
 
 _order_decoder: Final = msgspec.json.Decoder(OrderRequest)
 _ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TRADE_ID: Final = re.compile(r"[1-9][0-9]{0,17}")
 _PATH: Final = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 _MISSING: Final = re.compile(r"^Object missing required field `([^`]+)`")
 
@@ -172,6 +189,13 @@ def account_id_text(value: str) -> str:
     return value
 
 
+def trade_id(text: str) -> int:
+    """A trade's number in its symbol's book."""
+    if not _TRADE_ID.fullmatch(text):
+        raise invalid(f"invalid trade_id {shown(text)}. a trade_id is a whole number above 0")
+    return int(text)
+
+
 def cl_ord_id_text(value: str | None) -> str:
     """A client order id, or "" for the venue to make one."""
     return free_text("client_order_id", value, CL_ORD_ID_LEN_MAX) if value else ""
@@ -218,89 +242,121 @@ def utc_date(us: int) -> str:
 # ---------------------------------------------------------------- orders
 
 
+class Prices(NamedTuple):
+    """The prices of an order, 0 where it has none; `trail_ppm` in parts per million."""
+
+    limit_px: int
+    stop_px: int
+    trail_px: int
+    trail_ppm: int
+
+
 def submit_order(
     r: OrderRequest, account_id: str, order_id: str, cl_ord_id: str, now_us: int
 ) -> SubmitOrder:
-    """The command of a new order. `cl_ord_id` is used when the client gave none."""
-    if r.order_class and r.order_class != "simple":
-        raise _unsupported_class(r.order_class)
-    ord_type = _TYPES.get(r.type)
-    if ord_type is None:
-        raise _unsupported("type", r.type, _TYPES_TO_COME, _TYPES)
-    tif = _TIFS.get(r.time_in_force)
-    if tif is None:
-        raise _unsupported("time_in_force", r.time_in_force, _TIFS_TO_COME, _TIFS)
-    _refuse_stop_terms(r)
+    """The command of a new simple order. `cl_ord_id` is used when the client gave none."""
+    _refuse_group_terms(r)
+    ord_type = choice("type", r.type, _TYPES)
+    tif = choice("time_in_force", r.time_in_force, TIFS)
     qty = optional("qty", r.qty, parse_qty)
     value = optional("notional", r.notional, parse_usd)
-    limit_px = optional("limit_price", r.limit_price, parse_price)
-    _check_amounts(r, ord_type, qty, value, limit_px)
-    if r.post_only and (ord_type == terms.MARKET or tif in (terms.IOC, terms.FOK)):
-        raise invalid("post_only orders must be limit orders with time_in_force day, gtc or gtd")
+    px = prices(r)
+    _check_amounts(r, ord_type, qty, value)
+    check_prices(r, ord_type, px)
+    _check_time_in_force(r, ord_type, tif)
     return SubmitOrder(
         account_id,
         order_id,
         cl_ord_id_text(r.client_order_id) or cl_ord_id,
         symbol_text("symbol", r.symbol),
-        choice("side", r.side, _SIDES),
+        choice("side", r.side, SIDES),
         ord_type,
         tif,
         qty,
         value,
-        limit_px,
-        _expiry(tif == terms.GTD, r.expires_at, now_us),
+        px.limit_px,
+        expiry(tif == terms.GTD, r.expires_at, now_us),
         bool(r.post_only),
         bool(r.extended_hours),
-        choice("position_intent", r.position_intent, _INTENTS) if r.position_intent else "",
+        position_intent(r),
+        stop_px=px.stop_px,
+        trail_px=px.trail_px,
+        trail_ppm=px.trail_ppm,
     )
 
 
-def _check_amounts(r: OrderRequest, ord_type: str, qty: int, value: int, limit_px: int) -> None:
+def position_intent(r: OrderRequest) -> str:
+    """Whether a request opens or closes a position, "" when it does not say."""
+    return choice("position_intent", r.position_intent, _INTENTS) if r.position_intent else ""
+
+
+def prices(r: OrderRequest) -> Prices:
+    """The prices of a request, whatever its type."""
+    return Prices(
+        optional("limit_price", r.limit_price, parse_price) if r.limit_price else 0,
+        optional("stop_price", r.stop_price, parse_price) if r.stop_price else 0,
+        optional("trail_price", r.trail_price, parse_price) if r.trail_price else 0,
+        optional("trail_percent", r.trail_percent, parse_percent) if r.trail_percent else 0,
+    )
+
+
+def check_prices(r: OrderRequest, ord_type: str, px: Prices) -> None:
+    """Every type has its own prices: no other, and none missing."""
+    has = _PRICES[ord_type]
+    for field, value in (
+        ("limit_price", px.limit_px),
+        ("stop_price", px.stop_px),
+        ("trail_price", px.trail_px),
+        ("trail_percent", px.trail_ppm),
+    ):
+        if value and field not in has:
+            raise invalid(f"{r.type} orders require no {field}")
+        if field in has and not value and ord_type != terms.TRAILING_STOP:
+            raise invalid(f"{r.type} orders require a {field}")
+    if ord_type == terms.TRAILING_STOP and bool(px.trail_px) == bool(px.trail_ppm):
+        raise invalid("trailing_stop orders require one of trail_price and trail_percent")
+
+
+def _check_amounts(r: OrderRequest, ord_type: str, qty: int, value: int) -> None:
     if number_text("notional", r.notional) and not value:
         raise invalid("invalid notional 0. a notional is greater than 0")
     if qty and value:
         raise invalid("only one of qty or notional is accepted")
     if not qty and not value:
         raise invalid("qty or notional is required")
-    if ord_type == terms.LIMIT:
-        if value:
-            raise invalid("notional is only accepted for market orders")
-        if not limit_px:
-            raise invalid("limit orders require a limit_price")
-    elif limit_px:
-        raise invalid("market orders require no limit_price")
+    if value and ord_type != terms.MARKET:
+        raise invalid("notional is only accepted for market orders")
 
 
-def _refuse_stop_terms(r: OrderRequest) -> None:
-    for field, raw in (
-        ("stop_price", r.stop_price),
-        ("trail_price", r.trail_price),
-        ("trail_percent", r.trail_percent),
+def _check_time_in_force(r: OrderRequest, ord_type: str, tif: str) -> None:
+    """A stop waits for its trigger, and an auction takes market and limit orders alone."""
+    if ord_type == terms.TRAILING_STOP and tif not in (terms.DAY, terms.GTC):
+        raise invalid("trailing_stop orders must have time_in_force day or gtc")
+    if ord_type in (terms.STOP, terms.STOP_LIMIT) and tif not in RESTING_TIFS:
+        raise invalid(f"{r.type} orders must have time_in_force day, gtc or gtd")
+    if r.post_only and (ord_type != terms.LIMIT or tif not in RESTING_TIFS):
+        raise invalid("post_only orders must be limit orders with time_in_force day, gtc or gtd")
+    if r.extended_hours and tif in _AT_AN_AUCTION:
+        raise invalid(f"extended_hours is not accepted with time_in_force {r.time_in_force}")
+
+
+def _refuse_group_terms(r: OrderRequest) -> None:
+    """What only a group has, on a simple order."""
+    for field, value in (
+        ("take_profit", r.take_profit),
+        ("stop_loss", r.stop_loss),
+        ("policy", r.policy),
+        ("activation", r.activation),
+        ("auto_shrink", r.auto_shrink),
     ):
-        if raw and number_text(field, raw):
-            raise invalid(f"{field} is not accepted: stop orders are not supported yet")
-    if r.take_profit is not None or r.stop_loss is not None or r.legs:
-        raise invalid(
-            "take_profit, stop_loss and legs are not accepted: only simple orders are supported yet"
-        )
+        if value is not None:
+            raise invalid(f"{field} is only accepted with order_class bracket, oco or oto")
+    if r.legs:
+        raise invalid("legs is not accepted: multi-leg orders are not supported")
 
 
-def _unsupported_class(value: str) -> ApiError:
-    if value in _CLASSES_TO_COME:
-        return invalid(f'order_class "{value}" is not supported yet: only simple orders are')
-    return invalid(f"invalid order_class {shown(value)}. order_class is simple")
-
-
-def _unsupported(
-    field: str, value: str, to_come: frozenset[str], known: Mapping[str, Any]
-) -> ApiError:
-    words = ", ".join(known)
-    if value in to_come:
-        return invalid(f'{field} "{value}" is not supported yet: {field} is one of {words}')
-    return invalid(f"invalid {field} {shown(value)}. {field} is one of {words}")
-
-
-def _expiry(is_gtd: bool, text: str | None, now_us: int) -> int:
+def expiry(is_gtd: bool, text: str | None, now_us: int) -> int:
+    """When an order expires, 0 for one that is not good till a date."""
     if not text:
         if is_gtd:
             raise invalid("gtd orders require expires_at")
@@ -314,35 +370,41 @@ def _expiry(is_gtd: bool, text: str | None, now_us: int) -> int:
 
 
 def replace_order(
-    r: ReplaceRequest,
-    account_id: str,
-    order_id: str,
-    orig_order_id: str,
-    cl_ord_id: str,
-    now_us: int,
+    r: ReplaceRequest, old: OrderRecord, order_id: str, cl_ord_id: str, now_us: int
 ) -> ReplaceOrder:
-    """The command of a replace. `cl_ord_id` is used when the client gave none."""
-    for field, raw in (("stop_price", r.stop_price), ("trail", r.trail)):
-        if raw and number_text(field, raw):
-            raise invalid(f"{field} is not accepted: stop orders are not supported yet")
-    tif = ""
-    if r.time_in_force:
-        known = _TIFS.get(r.time_in_force)
-        if known is None:
-            raise _unsupported("time_in_force", r.time_in_force, _TIFS_TO_COME, _TIFS)
-        tif = known
+    """The command that replaces `old`. `cl_ord_id` is used when the client gave none."""
+    tif = choice("time_in_force", r.time_in_force, TIFS) if r.time_in_force else ""
     qty = optional("qty", r.qty, parse_qty)
     limit_px = optional("limit_price", r.limit_price, parse_price)
-    expire_us = _expiry(tif in (terms.GTD, ""), r.expires_at, now_us) if r.expires_at else 0
-    if not (qty or limit_px or tif or expire_us or r.client_order_id):
-        raise invalid("at least one of qty, time_in_force and limit_price is required")
+    stop_px = optional("stop_price", r.stop_price, parse_price)
+    trail_px, trail_ppm = _trail(r, old)
+    expire_us = expiry(tif in (terms.GTD, ""), r.expires_at, now_us) if r.expires_at else 0
+    changed = (qty, limit_px, stop_px, trail_px, trail_ppm, expire_us, tif, r.client_order_id)
+    if not any(changed):
+        raise invalid(
+            "at least one of qty, time_in_force, limit_price, stop_price and trail is required"
+        )
     return ReplaceOrder(
-        account_id,
+        old.account_id,
         order_id,
-        orig_order_id,
+        old.order_id,
         cl_ord_id_text(r.client_order_id) or cl_ord_id,
         qty,
         limit_px,
         tif,
         expire_us,
+        stop_px=stop_px,
+        trail_px=trail_px,
+        trail_ppm=trail_ppm,
     )
+
+
+def _trail(r: ReplaceRequest, old: OrderRecord) -> tuple[int, int]:
+    """The new distance of a trailing stop, in the unit that the order has."""
+    if not r.trail or not number_text("trail", r.trail):
+        return 0, 0
+    if old.ord_type != terms.TRAILING_STOP:
+        raise invalid("trail is only accepted for trailing_stop orders")
+    if old.trail_ppm:
+        return 0, optional("trail", r.trail, parse_percent)
+    return optional("trail", r.trail, parse_price), 0

@@ -5,13 +5,14 @@ from typing import Final
 import msgspec
 
 from nexustrade.core import terms
-from nexustrade.core.money import parse_signed_usd, parse_usd
+from nexustrade.core.money import parse_signed_usd, parse_usd, price_text, qty_text
 from nexustrade.gateway import messages as w
 from nexustrade.gateway import render, requests
 from nexustrade.gateway.auth import ADMIN, READ, SCOPES, TRADE, ApiKey
 from nexustrade.gateway.refusals import invalid, not_found
 from nexustrade.gateway.service import Gateway, rate_ppm
 from nexustrade.gateway.web import NO_CONTENT, Call, Endpoint, Reply, json_reply
+from nexustrade.matching.messages import DefineInstrument, InstrumentDefined
 from nexustrade.orders import messages as m
 
 _STATES: Final = {"active": "ACTIVE", "halted": "HALTED", "restricted": "RESTRICTED"}
@@ -26,6 +27,9 @@ class AdminRoutes:
         self._account = msgspec.json.Decoder(w.OpenAccountRequest)
         self._cash = msgspec.json.Decoder(w.CashRequest)
         self._block = msgspec.json.Decoder(w.BlockRequest)
+        self._freeze = msgspec.json.Decoder(w.FreezeRequest)
+        self._rules = msgspec.json.Decoder(w.InstrumentRequest)
+        self._bust = msgspec.json.Decoder(w.BustRequest)
         self._key = msgspec.json.Decoder(w.KeyRequest)
         self._state = msgspec.json.Decoder(w.InstrumentStateRequest)
 
@@ -66,6 +70,13 @@ class AdminRoutes:
         await self.venue.operate(m.BlockAccount(account_id, r.blocked, reason))
         return json_reply(render.opened_account(self.venue.account(account_id)))
 
+    async def freeze_account(self, call: Call) -> Reply:
+        r = await call.model(self._freeze)
+        account_id = self.venue.account(call.path("account_id")).account_id
+        reason = requests.free_text("reason", r.reason)
+        await self.venue.operate(m.FreezeAccount(account_id, r.frozen, reason))
+        return json_reply(render.opened_account(self.venue.account(account_id)))
+
     async def block_venue(self, call: Call) -> Reply:
         r = await call.model(self._block)
         reason = requests.free_text("reason", r.reason)
@@ -74,14 +85,74 @@ class AdminRoutes:
 
     async def set_state(self, call: Call) -> Reply:
         r = await call.model(self._state)
-        symbol = self.venue.symbol(call.path("symbol"))
-        if self.venue.orders.instrument(symbol) is None:
-            raise not_found(f"asset not found for {requests.shown(symbol)}")
+        symbol = self._instrument(call).symbol
         state = requests.choice("state", r.state, _STATES)
         reason = requests.free_text("reason", r.reason)
         await self.venue.operate(m.RestrictInstrument(symbol, state, reason))
         now = self.venue.orders.instrument_state(symbol)
         return json_reply(w.InstrumentState(symbol, now.lower()))
+
+    def _instrument(self, call: Call) -> InstrumentDefined:
+        symbol = self.venue.symbol(call.path("symbol"))
+        found = self.venue.orders.instrument(symbol)
+        if found is None:
+            raise not_found(f"asset not found for {requests.shown(symbol)}")
+        return found
+
+    async def set_rules(self, call: Call) -> Reply:
+        r = await call.model(self._rules)
+        old = self._instrument(call)
+        rules = DefineInstrument(*msgspec.structs.astuple(old))
+        changed = msgspec.structs.replace(
+            rules,
+            static_band_ppm=_rate_or("static_band", r.static_band, old.static_band_ppm),
+            dynamic_band_ppm=_rate_or("dynamic_band", r.dynamic_band, old.dynamic_band_ppm),
+            collar_ppm=_rate_or("collar", r.collar, old.collar_ppm),
+            call_s=old.call_s if r.call_s is None else r.call_s,
+            maintenance_addon_ppm=_rate_or(
+                "maintenance_addon", r.maintenance_addon, old.maintenance_addon_ppm
+            ),
+        )
+        await self.venue.operate(changed)
+        state = self.venue.orders.instrument_state(old.symbol)
+        return json_reply(render.asset(self._instrument(call), state))
+
+    async def bust_trade(self, call: Call) -> Reply:
+        r = await call.model(self._bust)
+        reason = requests.free_text("reason", r.reason)
+        symbol = self._instrument(call).symbol
+        trade_id = requests.trade_id(call.path("trade_id"))
+        sides = {f.side: f for f in await self.venue.history.trade(symbol, trade_id)}
+        if len(sides) != 2:
+            raise not_found(f"trade not found for {requests.shown(call.path('trade_id'))}")
+        bought, sold = sides[terms.BUY], sides[terms.SELL]
+        await self.venue.operate(
+            m.BustTrade(
+                symbol,
+                trade_id,
+                bought.last_px,
+                bought.last_qty,
+                bought.account_id,
+                bought.order_id,
+                bought.fee,
+                sold.account_id,
+                sold.order_id,
+                sold.fee,
+                bought.settle_date,
+                reason,
+            )
+        )
+        return json_reply(
+            w.BustedTrade(
+                symbol,
+                trade_id,
+                price_text(bought.last_px),
+                qty_text(bought.last_qty),
+                bought.order_id,
+                sold.order_id,
+                reason,
+            )
+        )
 
     async def create_key(self, call: Call) -> Reply:
         r = await call.model(self._key)
@@ -120,6 +191,11 @@ class AdminRoutes:
         if not found:
             raise not_found(f"key not found for {requests.shown(key_id)}")
         return NO_CONTENT
+
+
+def _rate_or(field: str, raw: msgspec.Raw, old: int) -> int:
+    """A rate of a request in parts per million, or the old one when absent."""
+    return rate_ppm(field, raw) if requests.number_text(field, raw) else old
 
 
 def _key_row(key: ApiKey) -> w.KeyRow:
@@ -185,6 +261,17 @@ def endpoints(venue: Gateway) -> list[Endpoint]:
         ),
         Endpoint(
             "POST",
+            one + "/freeze",
+            r.freeze_account,
+            ADMIN,
+            "Take no new orders of an account; its open ones stay",
+            tag,
+            w.OpenedAccount,
+            body=w.FreezeRequest,
+            errors=write,
+        ),
+        Endpoint(
+            "POST",
             "/v1/keys",
             r.create_key,
             ADMIN,
@@ -235,6 +322,28 @@ def endpoints(venue: Gateway) -> list[Endpoint]:
             tag,
             w.InstrumentState,
             body=w.InstrumentStateRequest,
+            errors=write,
+        ),
+        Endpoint(
+            "POST",
+            "/v1/instruments/{symbol:path}/trades/{trade_id}/bust",
+            r.bust_trade,
+            ADMIN,
+            "Undo a trade; orders and groups are not revived",
+            tag,
+            w.BustedTrade,
+            body=w.BustRequest,
+            errors=write,
+        ),
+        Endpoint(
+            "PATCH",
+            "/v1/instruments/{symbol:path}",
+            r.set_rules,
+            ADMIN,
+            "Change an instrument's bands, collar, auction and margin add-on",
+            tag,
+            w.Asset,
+            body=w.InstrumentRequest,
             errors=write,
         ),
     ]

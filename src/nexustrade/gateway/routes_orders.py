@@ -7,6 +7,7 @@ from nexustrade.gateway import render, requests
 from nexustrade.gateway.auth import READ, TRADE
 from nexustrade.gateway.service import Gateway
 from nexustrade.gateway.web import NO_CONTENT, Call, Endpoint, Reply, json_reply
+from nexustrade.orders.messages import OrderRecord
 
 
 class OrderRoutes:
@@ -18,12 +19,11 @@ class OrderRoutes:
 
     async def post(self, call: Call) -> Reply:
         request = requests.decode_order(await call.body())
-        return Reply(render.order_json(await self.venue.place(call.account_id, request)))
+        return self._just_now(await self.venue.place(call.account_id, request))
 
     async def get(self, call: Call) -> Reply:
         call.query(w.OrderParams)
-        record = await self.venue.order(call.account_id, call.path("order_id"))
-        return Reply(render.order_json(record))
+        return await self._whole(await self.venue.order(call.account_id, call.path("order_id")))
 
     async def delete(self, call: Call) -> Reply:
         await self.venue.cancel(call.account_id, call.path("order_id"))
@@ -32,18 +32,29 @@ class OrderRoutes:
     async def patch(self, call: Call) -> Reply:
         request = await call.model(self._replace)
         record = await self.venue.replace(call.account_id, call.path("order_id"), request)
-        return Reply(render.order_json(record))
+        return self._just_now(record)
 
     async def list(self, call: Call) -> Reply:
-        records = await self.venue.list_orders(call.account_id, call.query(w.OrdersParams))
-        return json_reply([render.order(record) for record in records])
+        asked = call.query(w.OrdersParams)
+        records = await self.venue.list_orders(call.account_id, asked)
+        legs = await self.venue.legs_of(records) if asked.nested else {}
+        return json_reply([render.order(r, legs.get(r.order_id, ())) for r in records])
 
     async def cancel_all(self, call: Call) -> Reply:
         return json_reply(await self.venue.cancel_all(call.account_id), 207)
 
     async def by_cl_ord_id(self, call: Call) -> Reply:
         asked = call.query(w.ClientIdParams).client_order_id
-        return Reply(render.order_json(await self.venue.order_by_cl_ord_id(call.account_id, asked)))
+        return await self._whole(await self.venue.order_by_cl_ord_id(call.account_id, asked))
+
+    def _just_now(self, record: OrderRecord) -> Reply:
+        """An order that was entered or changed a moment ago."""
+        return Reply(render.order_json(record, self.venue.legs(record)))
+
+    async def _whole(self, record: OrderRecord) -> Reply:
+        """An order of any age."""
+        legs = await self.venue.legs_of([record])
+        return Reply(render.order_json(record, legs.get(record.order_id, ())))
 
 
 def endpoints(venue: Gateway) -> list[Endpoint]:

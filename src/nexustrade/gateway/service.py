@@ -17,8 +17,9 @@ from nexustrade.core.codec import Message
 from nexustrade.core.errors import InvariantError
 from nexustrade.core.ids import uuid7
 from nexustrade.core.money import QTY_ONE, parse_qty, parse_rate
-from nexustrade.gateway import render, requests
+from nexustrade.gateway import groups, render, requests
 from nexustrade.gateway.auth import Keys
+from nexustrade.gateway.group_requests import GroupIds, order_class, submit_group
 from nexustrade.gateway.messages import (
     AccountConfiguration,
     CancelResult,
@@ -36,8 +37,16 @@ from nexustrade.matching.messages import BooksQuery
 from nexustrade.orders import messages as m
 
 OPEN_STATUSES: Final = frozenset(
-    {terms.NEW, terms.PARTIALLY_FILLED, terms.PENDING_CANCEL, terms.PENDING_REPLACE}
+    {
+        terms.NEW,
+        terms.HELD,
+        terms.PARTIALLY_FILLED,
+        terms.PENDING_CANCEL,
+        terms.PENDING_REPLACE,
+    }
 )
+_GROUP_LEN: Final = 3
+"""How many orders a group has at most, those that were replaced apart."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -161,25 +170,43 @@ class Gateway:
         return uuid7(now_us, int.from_bytes(os.urandom(10), "big"))
 
     async def place(self, account_id: str, request: OrderRequest) -> m.OrderRecord:
-        """Submit an order; its record as it stands once everything it led to is durable."""
-        now_us = self.clock.now_us()
-        order_id = self.new_id(now_us)
-        # An id that the venue makes is new by itself, and equal to the order's: nobody looks it up.
-        cl_ord_id = "" if request.client_order_id else order_id
-        command = requests.submit_order(request, account_id, order_id, cl_ord_id, now_us)
-        return await self.submit(command)
+        """Submit an order, or with an `order_class` a group.
 
-    async def submit(self, command: m.SubmitOrder) -> m.OrderRecord:
-        """Run the command of a new order."""
+        Its record (a group's parent's) as it stands once everything it led to is durable.
+        """
+        # An id that the venue makes is new by itself, and equal to the order's: nobody looks it up.
+        return await self.submit(self._command(account_id, request))
+
+    def _command(self, account_id: str, request: OrderRequest) -> m.SubmitOrder | m.SubmitGroup:
+        now_us = self.clock.now_us()
+        if not order_class(request):
+            order_id = self.new_id(now_us)
+            return requests.submit_order(request, account_id, order_id, order_id, now_us)
+        # Sorted, so that a listing by time and id has the parent before its legs.
+        ids = GroupIds(*sorted(self.new_id(now_us) for _ in range(3)))
+        return submit_group(request, account_id, ids, ids.group_id, now_us)
+
+    async def submit(self, command: m.SubmitOrder | m.SubmitGroup) -> m.OrderRecord:
+        """Run the command of a new order or group."""
+        order_id = command.order_id if isinstance(command, m.SubmitOrder) else command.group_id
         entries = await self.commands.submit(command)
         event = entries[0].event
-        if isinstance(event, m.OrderRejected):
-            asked = Terms(command.symbol, command.order_id, event.text)
-            raise refusal(event.reason, event.facts, asked)
-        record = self.orders.order(command.order_id)
+        if isinstance(event, m.OrderRejected | m.GroupRejected):
+            legs = event.legs if isinstance(event, m.GroupRejected) else {}
+            asked = Terms(command.symbol, order_id, event.text)
+            raise refusal(event.reason, event.facts, asked, legs)
+        record = self.orders.order(order_id)
         if record is None:
-            raise InvariantError(f"order {command.order_id} is accepted but not in the view")
+            raise InvariantError(f"order {order_id} is accepted but not in the view")
         return record
+
+    def legs(self, record: m.OrderRecord) -> list[m.OrderRecord]:
+        """The legs of an order that was open just now."""
+        return groups.legs_in_memory(self.orders, record)
+
+    async def legs_of(self, records: Sequence[m.OrderRecord]) -> groups.Legs:
+        """The legs of those orders that are parents, by their order ids."""
+        return await groups.legs_of(self.orders, self.history, records)
 
     async def order(self, account_id: str, order_id: str) -> m.OrderRecord:
         """One order of the account, from memory or from the history; 404."""
@@ -212,9 +239,8 @@ class Gateway:
         """Replace an open order; the record of the new one."""
         now_us = self.clock.now_us()
         new_id = self.new_id(now_us)
-        cl_ord_id = "" if request.client_order_id else new_id
-        command = requests.replace_order(request, account_id, new_id, order_id, cl_ord_id, now_us)
         old = await self.order(account_id, order_id)
+        command = requests.replace_order(request, old, new_id, new_id, now_us)
         for entry in await self.commands.submit(command):
             event = entry.event
             if isinstance(event, m.ReplaceRejected) and event.order_id == new_id:
@@ -254,7 +280,14 @@ class Gateway:
     async def cancel_all(
         self, account_id: str, symbol: str = "", side: str = ""
     ) -> list[CancelResult]:
-        """Cancel every open order, or those of a symbol and side; one result for each."""
+        """Cancel every open order, or those of a symbol and side; one result for each.
+
+        A group is cancelled once, as a whole: each of its open orders has its result.
+        """
+        together: dict[str, list[str]] = {}
+        for r in self.orders.open_orders(account_id):
+            if r.group_id:
+                together.setdefault(r.group_id, []).append(r.order_id)
         entries = await self.commands.submit(m.CancelAllOrders(account_id, symbol, side))
         self.refuse_rejected(entries)
         late = {e.event.order_id: e.event for e in entries if isinstance(e.event, m.CancelRejected)}
@@ -265,14 +298,18 @@ class Gateway:
                 continue
             refused = late.get(event.order_id)
             if refused is None:
-                results.append(CancelResult(event.order_id, 200))
+                ids = together.get(event.group_id) or [event.order_id]
+                results.extend(CancelResult(order_id, 200) for order_id in ids)
             else:
                 error = self._late(refused, self.orders.order(event.order_id))
                 results.append(CancelResult(event.order_id, error.status, error.fields()))
         return results
 
     async def list_orders(self, account_id: str, p: OrdersParams) -> list[m.OrderRecord]:
-        """The account's orders as asked for, from memory and from the history, each once."""
+        """The account's orders as asked for, from memory and from the history, each once.
+
+        Nested, legs are left out that stand under a parent in the listing.
+        """
         wanted = await self._order_filter(account_id, p)
         if p.status == "open":
             found = [r for r in self.orders.open_orders(account_id) if wanted.takes(r)]
@@ -285,12 +322,12 @@ class Gateway:
                 symbols=sorted(wanted.symbols),
                 side=wanted.side,
                 descending=wanted.descending,
-                limit=p.limit,
+                limit=p.limit * _GROUP_LEN if p.nested else p.limit,
             ):
                 records.setdefault(record.order_id, record)
             found = [r for r in records.values() if wanted.takes(r)]
         found.sort(key=_by_submission, reverse=wanted.descending)
-        return found[: p.limit]
+        return (groups.rolled_up(found) if p.nested else found)[: p.limit]
 
     async def _order_filter(self, account_id: str, p: OrdersParams) -> "OrderFilter":
         status = requests.choice(
@@ -312,9 +349,7 @@ class Gateway:
 
     async def preview(self, account_id: str, request: OrderRequest) -> OrderPreview:
         """What an order would reserve and leave, or the refusal it would get."""
-        now_us = self.clock.now_us()
-        order_id = self.new_id(now_us)
-        command = requests.submit_order(request, account_id, order_id, order_id, now_us)
+        command = self._command(account_id, request)
         if self.orders.account(account_id) is None:
             raise not_found("account not found")
         return render.preview(self.orders.preview(command), command)
@@ -520,6 +555,9 @@ def _successor(old: m.OrderRecord, c: m.ReplaceOrder, now_us: int) -> m.OrderRec
         order_qty=qty,
         leaves_qty=qty - old.cum_qty,
         limit_px=c.limit_px or old.limit_px,
+        stop_px=c.stop_px or old.stop_px,
+        trail_px=c.trail_px or old.trail_px,
+        trail_ppm=c.trail_ppm or old.trail_ppm,
         time_in_force=c.time_in_force or old.time_in_force,
         expire_us=c.expire_us or old.expire_us,
         submitted_us=now_us,

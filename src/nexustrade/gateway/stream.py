@@ -21,6 +21,7 @@ from nexustrade.core.ids import derived_uuid
 from nexustrade.core.money import price_text, qty_text
 from nexustrade.gateway import render
 from nexustrade.gateway.auth import READ, ApiKey
+from nexustrade.gateway.groups import is_leg, legs_in_memory
 from nexustrade.gateway.limits import RateLimit
 from nexustrade.gateway.messages import Order
 from nexustrade.gateway.order_entry import ACTIONS, OrderEntry
@@ -82,12 +83,17 @@ _NAMES: Final[dict[type, str]] = {
     m.OrderDecremented: "restated",
     m.OrderCanceled: "canceled",
     m.OrderExpired: "expired",
+    m.OrderTriggered: "restated",
     m.CancelRequested: "pending_cancel",
     m.CancelRejected: "order_cancel_rejected",
     m.ReplaceRequested: "pending_replace",
     m.ReplaceRejected: "order_replace_rejected",
     m.OrderReplaced: "replaced",
+    m.TradeBusted: "trade_bust",
 }
+_OF_GROUPS: Final = (
+    m.GroupAccepted | m.GroupRejected | m.LegsActivated | m.GroupResized | m.GroupAmendRejected
+)
 
 
 def trade_updates(
@@ -97,7 +103,7 @@ def trade_updates(
     event: Any = entry.event
     name = _NAMES.get(type(event))
     if name is None:
-        return []
+        return _of_group(entry, event, orders) if isinstance(event, _OF_GROUPS) else []
     if isinstance(event, m.OrderReplaced):
         return _replaced(entry, event, record, orders)
     if isinstance(event, m.ReplaceRequested | m.ReplaceRejected):
@@ -106,25 +112,38 @@ def trade_updates(
         record = record or _rejected(event, entry.ts_us)
     if record is None:
         return []
-    if isinstance(event, m.OrderFilled):
-        return [_fill(entry, event, record, orders)]
-    return [_update(name, entry, record)]
+    if isinstance(event, m.OrderFilled | m.TradeBusted):
+        return [_traded(name, entry, event, record, orders)]
+    if isinstance(event, m.OrderTriggered) and _was_held(record, orders):
+        name = "new"
+    return [_update(name, entry, record, orders)]
 
 
-def _update(name: str, entry: LogEntry, record: m.OrderRecord) -> TradeUpdate:
-    execution_id = derived_uuid("execution", entry.shard, entry.seq, name)
-    return TradeUpdate(name, render.instant(entry.ts_us), render.order(record), execution_id)
-
-
-def _fill(
-    entry: LogEntry, event: m.OrderFilled, record: m.OrderRecord, orders: m.OrdersQuery
+def _update(
+    name: str, entry: LogEntry, record: m.OrderRecord, orders: m.OrdersQuery
 ) -> TradeUpdate:
+    execution_id = derived_uuid("execution", entry.shard, entry.seq, name, record.order_id)
+    shown = render.order(record, legs_in_memory(orders, record))
+    return TradeUpdate(name, render.instant(entry.ts_us), shown, execution_id)
+
+
+def _traded(
+    name: str,
+    entry: LogEntry,
+    event: m.OrderFilled | m.TradeBusted,
+    record: m.OrderRecord,
+    orders: m.OrdersQuery,
+) -> TradeUpdate:
+    """A fill, or a trade that was undone."""
     position = orders.position(event.account_id, event.symbol)
+    if name == "fill" and record.ord_status != terms.FILLED:
+        name = "partial_fill"
+    kind = "execution" if isinstance(event, m.OrderFilled) else "bust"
     return TradeUpdate(
-        "fill" if record.ord_status == terms.FILLED else "partial_fill",
+        name,
         render.instant(entry.ts_us),
-        render.order(record),
-        derived_uuid("execution", event.symbol, event.trade_id, event.side),
+        render.order(record, legs_in_memory(orders, record)),
+        derived_uuid(kind, event.symbol, event.trade_id, event.side),
         price_text(event.last_px),
         qty_text(event.last_qty),
         qty_text(position.qty) if position is not None else "0",
@@ -134,29 +153,75 @@ def _fill(
 def _replaced(
     entry: LogEntry, event: m.OrderReplaced, record: m.OrderRecord | None, orders: m.OrdersQuery
 ) -> list[TradeUpdate]:
-    """The old order as replaced, then the one that goes on in its place as new."""
+    """The old order as replaced, then the one in its place as new, or as held like it."""
     old = orders.order(event.orig_order_id)
     new = orders.order(event.order_id) or record
-    updates = [_update("replaced", entry, old)] if old is not None else []
+    updates = [_update("replaced", entry, old, orders)] if old is not None else []
     if new is not None:
-        updates.append(_update("new", entry, new))
+        updates.append(_update(_first_name(new), entry, new, orders))
     return updates
+
+
+def _was_held(r: m.OrderRecord, orders: m.OrdersQuery) -> bool:
+    """Whether a stop that was elected just now was held before: one beside a take-profit is."""
+    group = orders.group(r.group_id) if r.role == terms.STOP_LOSS else None
+    if group is None:
+        return False
+    others = (orders.order(order_id) for order_id in group.order_ids)
+    return any(other is not None and other.role == terms.TAKE_PROFIT for other in others)
+
+
+def _first_name(r: m.OrderRecord) -> str:
+    return "held" if r.ord_status == terms.HELD else "new"
+
+
+def _of_group(entry: LogEntry, event: Any, orders: m.OrdersQuery) -> list[TradeUpdate]:
+    """What the orders of a group are told of an event of the whole group, the parent first."""
+    if isinstance(event, m.GroupRejected):
+        return [_update("rejected", entry, _rejected_group(event, entry.ts_us), orders)]
+    group = orders.group(event.group_id)
+    found = [orders.order(order_id) for order_id in group.order_ids] if group is not None else []
+    records = [record for record in found if record is not None]
+    if isinstance(event, m.GroupAccepted):
+        names = ["new", *["held"] * len(records)]
+        return [
+            _update(name, entry, record, orders)
+            for name, record in zip(names, records, strict=False)
+        ]
+    if isinstance(event, m.GroupAmendRejected):
+        return [_update("order_replace_rejected", entry, r, orders) for r in records[:1]]
+    if isinstance(event, m.LegsActivated):
+        alive = [r for r in records if is_leg(r) and r.leaves_qty and r.ord_status != terms.HELD]
+        return [_update("new", entry, r, orders) for r in alive]
+    return [_update("restated", entry, r, orders) for r in records if r.leaves_qty]
 
 
 def _rejected(e: m.OrderRejected, ts_us: int) -> m.OrderRecord:
     """A rejected order is kept nowhere: its record is made of what the rejection says."""
+    return _rejected_record(e, e.order_id, e.ord_type, e.limit_px, ts_us)
+
+
+def _rejected_group(e: m.GroupRejected, ts_us: int) -> m.OrderRecord:
+    """The parent of a group that was refused."""
+    record = _rejected_record(e, e.group_id, terms.LIMIT, 0, ts_us)
+    return msgspec.structs.replace(record, order_class=e.order_class, group_id=e.group_id)
+
+
+def _rejected_record(
+    e: m.OrderRejected | m.GroupRejected, order_id: str, ord_type: str, limit_px: int, ts_us: int
+) -> m.OrderRecord:
     return m.OrderRecord(
-        order_id=e.order_id,
+        order_id=order_id,
         account_id=e.account_id,
         cl_ord_id=e.cl_ord_id,
         symbol=e.symbol,
         side=e.side,
-        ord_type=e.ord_type,
+        ord_type=ord_type,
         time_in_force=terms.DAY,
         ord_status=terms.REJECTED,
         order_qty=e.order_qty,
         notional=0,
-        limit_px=e.limit_px,
+        limit_px=limit_px,
         expire_us=0,
         post_only=False,
         extended_hours=False,

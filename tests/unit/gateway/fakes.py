@@ -17,12 +17,13 @@ from nexustrade.gateway.service import Gateway, GatewaySettings
 from nexustrade.gateway.store import KeyCache, NameTaken, WatchlistRow
 from nexustrade.gateway.web import AsgiApp
 from nexustrade.kernel.ports import LogEntry
-from nexustrade.matching.messages import BookSnapshot, InstrumentDefined
+from nexustrade.matching.messages import BookSnapshot, DefineInstrument, InstrumentDefined
 from nexustrade.orders import messages as m
 
 NOW_US = 1_795_000_000_123_456
 """2026-11-18T11:06:40.123456Z, a Wednesday."""
 ALICE, BOB, ROOT = "alice", "bob", "root"
+OPEN = (terms.NEW, terms.HELD, terms.PARTIALLY_FILLED)
 Listener = Callable[[LogEntry, m.OrderRecord | None], None]
 
 
@@ -173,6 +174,8 @@ class FakeVenue:
         self.movements: list[m.CashMovement] = []
         self.samples: list[m.EquitySample] = []
         self.holdings: dict[tuple[str, str], m.PositionRecord] = {}
+        self.groups_by_id: dict[str, m.GroupRecord] = {}
+        self.old_trades: list[m.FillRecord] = []
         self.accounts = {name: account_record(name) for name in (ALICE, BOB, ROOT)}
         self.symbols = {
             "AAPL": InstrumentDefined(
@@ -196,15 +199,22 @@ class FakeVenue:
             return [self.emit(self.refuse_with)]
         if isinstance(command, m.SubmitOrder):
             return self._submit(command)
+        if isinstance(command, m.SubmitGroup):
+            return self._submit_group(command)
         if isinstance(command, m.CancelOrder):
             return self._cancel(command)
+        if isinstance(command, m.AmendGroup):
+            return self._amend_group(command)
+        if isinstance(command, m.CancelGroup):
+            return self._cancel_group(command.account_id, command.group_id)
         if isinstance(command, m.CancelAllOrders):
             found = [
                 r
                 for r in self.open_orders(command.account_id)
                 if command.symbol in {"", r.symbol} and command.side in {"", r.side}
             ]
-            commands = [m.CancelOrder(r.account_id, r.order_id) for r in found]
+            parents = [r for r in found if not r.group_id or r.order_id == r.group_id]
+            commands = [m.CancelOrder(r.account_id, r.order_id) for r in parents]
             return [entry for cancel in commands for entry in self._cancel(cancel)]
         if isinstance(command, m.ReplaceOrder):
             return self._replace(command)
@@ -239,6 +249,9 @@ class FakeVenue:
             avg_px=0,
             submitted_us=self.clock.us + self.seq,
             updated_us=self.clock.us + self.seq,
+            stop_px=c.stop_px,
+            trail_px=c.trail_px,
+            trail_ppm=c.trail_ppm,
         )
         self.records[c.order_id] = record
         event = m.OrderAccepted(
@@ -252,6 +265,109 @@ class FakeVenue:
             c.order_qty,
         )
         return [self.emit(event, record)]
+
+    def _submit_group(self, c: m.SubmitGroup) -> Sequence[LogEntry]:
+        is_oco = c.order_class == terms.OCO
+        exit_side = c.side if is_oco else opposite(c.side)
+        tp = self._leg(c, c.tp_order_id, c.tp_cl_ord_id, exit_side, terms.TAKE_PROFIT)
+        sl = self._leg(c, c.sl_order_id, c.sl_cl_ord_id, exit_side, terms.STOP_LOSS)
+        orders = [leg for leg in (tp, sl) if leg.order_id]
+        if not is_oco:
+            entry = self._leg(c, c.group_id, c.cl_ord_id, c.side, terms.ENTRY)
+            orders.insert(0, msgspec.structs.replace(entry, position_intent=c.position_intent))
+        orders[0] = msgspec.structs.replace(orders[0], ord_status=terms.NEW)
+        for record in orders:
+            self.records[record.order_id] = record
+        self.groups_by_id[c.group_id] = m.GroupRecord(
+            c.group_id,
+            c.account_id,
+            c.symbol,
+            c.order_class,
+            exit_side,
+            "HELD",
+            c.policy,
+            c.activation,
+            c.order_qty,
+            0,
+            c.order_qty,
+            100_050,
+            0,
+            c.auto_shrink,
+            tuple(record.order_id for record in orders),
+        )
+        return [self.emit(accepted(c))]
+
+    def _leg(
+        self, c: m.SubmitGroup, order_id: str, cl_ord_id: str, side: str, role: str
+    ) -> m.OrderRecord:
+        now = self.clock.us + self.seq
+        stop_limit = terms.STOP_LIMIT if c.sl_limit_px else terms.STOP
+        ord_type, limit_px, stop_px = {
+            terms.ENTRY: (c.ord_type, c.limit_px, c.stop_px),
+            terms.TAKE_PROFIT: (terms.LIMIT, c.tp_limit_px, 0),
+            terms.STOP_LOSS: (stop_limit, c.sl_limit_px, c.sl_stop_px),
+        }[role]
+        return m.OrderRecord(
+            order_id=order_id,
+            account_id=c.account_id,
+            cl_ord_id=cl_ord_id,
+            symbol=c.symbol,
+            side=side,
+            ord_type=ord_type,
+            time_in_force=c.time_in_force,
+            ord_status=terms.HELD,
+            order_qty=c.order_qty,
+            notional=0,
+            limit_px=limit_px,
+            expire_us=c.expire_us,
+            post_only=False,
+            extended_hours=False,
+            position_intent="",
+            cum_qty=0,
+            leaves_qty=c.order_qty,
+            avg_px=0,
+            submitted_us=now,
+            updated_us=now,
+            stop_px=stop_px,
+            order_class=c.order_class,
+            group_id=c.group_id,
+            role=role,
+        )
+
+    def change(self, order_id: str, **changes: object) -> m.OrderRecord:
+        """Set fields of an order, as the venue would."""
+        record = msgspec.structs.replace(self.records[order_id], **changes)
+        self.records[order_id] = record
+        return record
+
+    def _amend_group(self, c: m.AmendGroup) -> Sequence[LogEntry]:
+        group = self.groups_by_id[c.group_id]
+        self.groups_by_id[c.group_id] = msgspec.structs.replace(group, order_qty=c.order_qty)
+        for order_id in group.order_ids:
+            self.change(order_id, order_qty=c.order_qty, leaves_qty=c.order_qty)
+        asked = m.GroupAmendRequested(c.account_id, c.group_id, group.symbol, c.order_qty)
+        done = m.GroupResized(c.account_id, c.group_id, c.order_qty)
+        return [self.emit(asked), self.emit(done)]
+
+    def _cancel_group(self, account_id: str, group_id: str) -> Sequence[LogEntry]:
+        group = self.groups_by_id[group_id]
+        asked = m.CancelRequested(account_id, group.order_ids[0], group.symbol, group_id)
+        entries = [self.emit(asked, self.records[group.order_ids[0]])]
+        alive = [i for i in group.order_ids if self.records[i].leaves_qty]
+        return [*entries, *(self.end(order_id, "GROUP_CANCELLED") for order_id in alive)]
+
+    def end(self, order_id: str, reason: str) -> LogEntry:
+        """Cancel an open order, as the venue would."""
+        now = self.clock.us + self.seq
+        r = self.change(
+            order_id,
+            ord_status=terms.CANCELED,
+            canceled_us=now,
+            updated_us=now,
+            leaves_qty=0,
+            close_reason=reason,
+        )
+        return self.emit(m.OrderCanceled(r.account_id, order_id, 0, reason), r)
 
     def fill(self, order_id: str, qty: int, price: int) -> None:
         """Fill a part of an open order, as the venue would."""
@@ -290,26 +406,17 @@ class FakeVenue:
         r = self.records.get(c.order_id)
         if r is None or r.account_id != c.account_id:
             return [self.emit(m.CancelRejected(c.account_id, c.order_id, m.UNKNOWN_ORDER))]
-        if r.ord_status not in {terms.NEW, terms.PARTIALLY_FILLED}:
+        if r.ord_status not in OPEN:
             event = m.CancelRejected(c.account_id, c.order_id, m.ORDER_CLOSED, r.ord_status)
             return [self.emit(event, r)]
+        if r.group_id:
+            return self._cancel_group(c.account_id, r.group_id)
         asked = self.emit(m.CancelRequested(c.account_id, c.order_id, r.symbol), r)
-        now = self.clock.us + self.seq
-        r = msgspec.structs.replace(
-            r,
-            ord_status=terms.CANCELED,
-            canceled_us=now,
-            updated_us=now,
-            leaves_qty=0,
-            close_reason="BY_REQUEST",
-        )
-        self.records[c.order_id] = r
-        done = m.OrderCanceled(c.account_id, c.order_id, 0, "BY_REQUEST")
-        return [asked, self.emit(done, r)]
+        return [asked, self.end(c.order_id, "BY_REQUEST")]
 
     def _replace(self, c: m.ReplaceOrder) -> Sequence[LogEntry]:
         old = self.records[c.orig_order_id]
-        if old.ord_status not in {terms.NEW, terms.PARTIALLY_FILLED}:
+        if old.ord_status not in OPEN:
             return [
                 self.emit(
                     m.ReplaceRejected(
@@ -329,6 +436,9 @@ class FakeVenue:
             cl_ord_id=c.cl_ord_id,
             order_qty=c.order_qty or old.order_qty,
             limit_px=c.limit_px or old.limit_px,
+            stop_px=c.stop_px or old.stop_px,
+            trail_px=c.trail_px or old.trail_px,
+            trail_ppm=c.trail_ppm or old.trail_ppm,
             replaces=old.order_id,
             submitted_us=now,
             updated_us=now,
@@ -337,6 +447,10 @@ class FakeVenue:
         self.records[old.order_id] = msgspec.structs.replace(
             old, ord_status=terms.REPLACED, replaced_us=now, replaced_by=new.order_id
         )
+        if old.group_id:
+            group = self.groups_by_id[old.group_id]
+            ids = tuple(new.order_id if i == old.order_id else i for i in group.order_ids)
+            self.groups_by_id[old.group_id] = msgspec.structs.replace(group, order_ids=ids)
         asked = m.ReplaceRequested(
             c.account_id,
             c.order_id,
@@ -373,6 +487,10 @@ class FakeVenue:
             self.accounts[c.account_id] = replace(record, cash=record.cash + c.amount)
         elif isinstance(c, m.BlockAccount):
             self.accounts[c.account_id] = replace(self.accounts[c.account_id], blocked=c.blocked)
+        elif isinstance(c, m.FreezeAccount):
+            self.accounts[c.account_id] = replace(self.accounts[c.account_id], frozen=c.frozen)
+        elif isinstance(c, DefineInstrument):
+            self.symbols[c.symbol] = InstrumentDefined(*msgspec.structs.astuple(c))
         elif isinstance(c, m.RestrictInstrument):
             self.states[c.symbol] = c.state
         return [self.emit(m.VenueBlocked(True))]
@@ -398,8 +516,13 @@ class FakeVenue:
         return [r for r in self.records.values() if r.account_id == account_id]
 
     def open_orders(self, account_id: str) -> Sequence[m.OrderRecord]:
-        open_ones = {terms.NEW, terms.PARTIALLY_FILLED}
-        return [r for r in self.orders(account_id) if r.ord_status in open_ones]
+        return [r for r in self.orders(account_id) if r.ord_status in OPEN]
+
+    def group(self, group_id: str) -> m.GroupRecord | None:
+        return self.groups_by_id.get(group_id)
+
+    def groups(self, account_id: str) -> Sequence[m.GroupRecord]:
+        return [g for g in self.groups_by_id.values() if g.account_id == account_id]
 
     def positions(self, account_id: str) -> Sequence[m.PositionRecord]:
         return [r for (owner, _), r in self.holdings.items() if owner == account_id]
@@ -416,7 +539,7 @@ class FakeVenue:
     def instrument_state(self, symbol: str) -> str:
         return self.states.get(symbol, "ACTIVE")
 
-    def preview(self, order: m.SubmitOrder) -> m.PreviewRecord:
+    def preview(self, order: m.SubmitOrder | m.SubmitGroup) -> m.PreviewRecord:
         if order.order_qty > 1000 * 10**8:
             facts = {"buying_power": "100000", "cost_basis": "1000000"}
             return m.PreviewRecord(0, 0, 0, 10**7, 10**7, 0, m.INSUFFICIENT_BUYING_POWER, "", facts)
@@ -437,6 +560,17 @@ class FakeVenue:
 
     def session_open(self) -> bool:
         return True
+
+
+def opposite(side: str) -> str:
+    return terms.SELL if side == terms.BUY else terms.BUY
+
+
+def accepted(c: m.SubmitGroup) -> m.GroupAccepted:
+    """The acceptance of a group's command, with what both have."""
+    taken = m.GroupAccepted.__struct_fields__
+    asked = msgspec.structs.asdict(c)
+    return m.GroupAccepted(**{name: asked[name] for name in taken if name in asked})
 
 
 class FakeHistory:
@@ -490,6 +624,15 @@ class FakeHistory:
         ]
         found.sort(key=lambda r: r.ts_event_us, reverse=descending)
         return found[:limit]
+
+    async def orders_of_groups(
+        self, account_id: str, group_ids: Sequence[str]
+    ) -> Sequence[m.OrderRecord]:
+        return [r for r in self.venue.old if r.account_id == account_id and r.group_id in group_ids]
+
+    async def trade(self, symbol: str, trade_id: int) -> Sequence[m.FillRecord]:
+        found = self.venue.old_trades
+        return [f for f in found if (f.symbol, f.trade_id) == (symbol, trade_id)]
 
     async def cash_movements(
         self,

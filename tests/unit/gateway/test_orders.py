@@ -31,6 +31,14 @@ def market(**changes: Any) -> dict[str, Any]:
     return limit(**({"type": "market", "limit_price": GONE} | changes))
 
 
+def stop(**changes: Any) -> dict[str, Any]:
+    return limit(**({"type": "stop", "limit_price": GONE, "stop_price": 90} | changes))
+
+
+def trailing(**changes: Any) -> dict[str, Any]:
+    return stop(**({"type": "trailing_stop", "stop_price": GONE} | changes))
+
+
 async def post(client: httpx.AsyncClient, body: Mapping[str, Any] | bytes) -> httpx.Response:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return await client.post("/v2/orders", content=content)
@@ -102,6 +110,46 @@ async def test_a_market_order_by_value(venue: Setup, alice: httpx.AsyncClient) -
     assert (answer.json()["notional"], answer.json()["qty"]) == ("500.25", None)
 
 
+@pytest.mark.parametrize(
+    ("body", "terms_sent"),
+    [
+        (stop(), ("STOP", "DAY", 0, 900_000, 0, 0)),
+        (stop(time_in_force="gtc"), ("STOP", "GTC", 0, 900_000, 0, 0)),
+        (stop(type="stop_limit", limit_price="88.5"),
+         ("STOP_LIMIT", "DAY", 885_000, 900_000, 0, 0)),
+        (trailing(trail_price="1.25"), ("TRAILING_STOP", "DAY", 0, 0, 12_500, 0)),
+        (trailing(trail_percent="1.5"), ("TRAILING_STOP", "DAY", 0, 0, 0, 15_000)),
+        (trailing(trail_percent="0.0001"), ("TRAILING_STOP", "DAY", 0, 0, 0, 1)),
+        (trailing(trail_percent="99.9999"), ("TRAILING_STOP", "DAY", 0, 0, 0, 999_999)),
+        (limit(time_in_force="opg"), ("LIMIT", "OPG", 1_000_500, 0, 0, 0)),
+        (market(time_in_force="cls"), ("MARKET", "CLS", 0, 0, 0, 0)),
+    ],
+)  # fmt: skip
+async def test_stops_and_orders_for_an_auction(
+    venue: Setup, alice: httpx.AsyncClient, body: dict[str, Any], terms_sent: tuple[object, ...]
+) -> None:
+    answer = await post(alice, body)
+    assert answer.status_code == 200, answer.text
+    c = venue.venue.commands[0]
+    assert isinstance(c, m.SubmitOrder)
+    sent = (c.ord_type, c.time_in_force, c.limit_px, c.stop_px, c.trail_px, c.trail_ppm)
+    assert sent == terms_sent
+    shown = answer.json()
+    assert shown["type"] == shown["order_type"] == body["type"]
+    for field in ("time_in_force", "stop_price", "trail_price", "trail_percent"):
+        expected = body.get(field)
+        assert shown[field] == (None if expected is None else str(expected))
+
+
+async def test_percentages_are_read_from_their_text(venue: Setup, alice: httpx.AsyncClient) -> None:
+    body = b'{"symbol":"AAPL","side":"sell","type":"trailing_stop","time_in_force":"day","qty":1,'
+    answer = await post(alice, body + b'"trail_percent":2.50}')
+    assert answer.json()["trail_percent"] == "2.5"
+    command = venue.venue.commands[0]
+    assert isinstance(command, m.SubmitOrder)
+    assert command.trail_ppm == 25_000
+
+
 async def test_gtd_is_shown_as_gtc_with_its_end(venue: Setup, alice: httpx.AsyncClient) -> None:
     order = await posted(alice, time_in_force="gtd", expires_at="2026-11-20T21:00:00Z")
     assert (order["time_in_force"], order["expires_at"]) == ("gtc", "2026-11-20T21:00:00.000000Z")
@@ -138,7 +186,8 @@ async def test_extensions_and_intent_reach_the_venue(
         (limit(symbol=5), "invalid symbol: Expected `str`, got `int`"),
         (limit(symbol=""), "invalid symbol . a symbol is 1 to 32 printable ASCII characters"),
         (limit(side="hold"), "invalid side hold. side is one of buy, sell"),
-        (limit(type="peg"), "invalid type peg. type is one of market, limit"),
+        (limit(type="peg"), "invalid type peg. type is one of market, limit, stop,"
+         " stop_limit, trailing_stop"),
         (limit(qty=GONE), "qty or notional is required"),
         (limit(qty=0), "invalid qty 0. a quantity is greater than 0"),
         (limit(qty="-1"), "invalid qty -1. a quantity is greater than 0"),
@@ -171,15 +220,53 @@ async def test_extensions_and_intent_reach_the_venue(
          " client_order_id is at most 128 printable characters"),
         (limit(client_order_id="a\x00b"), "invalid client_order_id 'a\\x00b'. client_order_id is at"
          " most 128 printable characters"),
-        (limit(order_class="bracket"),
-         'order_class "bracket" is not supported yet: only simple orders are'),
-        (limit(type="stop", stop_price=5), 'type "stop" is not supported yet: type is one of'
-         " market, limit"),
-        (limit(time_in_force="opg"), 'time_in_force "opg" is not supported yet: time_in_force is'
-         " one of day, gtc, ioc, fok, gtd"),
-        (limit(stop_price=5), "stop_price is not accepted: stop orders are not supported yet"),
-        (limit(take_profit={"limit_price": 5}), "take_profit, stop_loss and legs are not accepted:"
-         " only simple orders are supported yet"),
+        (limit(order_class="mleg"),
+         "invalid order_class mleg. order_class is one of simple, bracket, oco, oto"),
+        (limit(take_profit={"limit_price": 5}),
+         "take_profit is only accepted with order_class bracket, oco or oto"),
+        (limit(stop_loss={"stop_price": 5}),
+         "stop_loss is only accepted with order_class bracket, oco or oto"),
+        (limit(policy="reduce"), "policy is only accepted with order_class bracket, oco or oto"),
+        (limit(activation="full"),
+         "activation is only accepted with order_class bracket, oco or oto"),
+        (limit(auto_shrink=False),
+         "auto_shrink is only accepted with order_class bracket, oco or oto"),
+        (limit(legs=[{}]), "legs is not accepted: multi-leg orders are not supported"),
+        (limit(stop_price=5), "limit orders require no stop_price"),
+        (market(trail_price=5), "market orders require no trail_price"),
+        (stop(stop_price=GONE), "stop orders require a stop_price"),
+        (stop(limit_price=5), "stop orders require no limit_price"),
+        (stop(stop_price="90.00001"), "invalid stop_price 90.00001. a price has at most 4"
+         " decimals"),
+        (stop(stop_price=0), "invalid stop_price 0. a price is greater than 0"),
+        (stop(type="stop_limit"), "stop_limit orders require a limit_price"),
+        (stop(type="stop_limit", limit_price=5, stop_price=GONE),
+         "stop_limit orders require a stop_price"),
+        (stop(time_in_force="ioc"), "stop orders must have time_in_force day, gtc or gtd"),
+        (stop(time_in_force="opg"), "stop orders must have time_in_force day, gtc or gtd"),
+        (stop(post_only=True), "post_only orders must be limit orders with time_in_force day,"
+         " gtc or gtd"),
+        (stop(qty=GONE, notional=5), "notional is only accepted for market orders"),
+        (trailing(), "trailing_stop orders require one of trail_price and trail_percent"),
+        (trailing(trail_price=1, trail_percent=1),
+         "trailing_stop orders require one of trail_price and trail_percent"),
+        (trailing(trail_price=1, stop_price=5), "trailing_stop orders require no stop_price"),
+        (trailing(trail_percent="1.50001"),
+         "invalid trail_percent 1.50001. a percentage has at most 4 decimals"),
+        (trailing(trail_percent=0),
+         "invalid trail_percent 0. a percentage is greater than 0 and less than 100"),
+        (trailing(trail_percent=100),
+         "invalid trail_percent 100. a percentage is greater than 0 and less than 100"),
+        (trailing(trail_price="0.00001"),
+         "invalid trail_price 0.00001. a price has at most 4 decimals"),
+        (trailing(trail_price=1, time_in_force="gtd", expires_at="2027-01-01"),
+         "trailing_stop orders must have time_in_force day or gtc"),
+        (limit(time_in_force="opg", post_only=True), "post_only orders must be limit orders with"
+         " time_in_force day, gtc or gtd"),
+        (limit(time_in_force="cls", extended_hours=True),
+         "extended_hours is not accepted with time_in_force cls"),
+        (limit(time_in_force="gtx"),
+         "invalid time_in_force gtx. time_in_force is one of day, gtc, ioc, fok, gtd, opg, cls"),
     ],
 )  # fmt: skip
 async def test_a_refusal_names_field_value_and_rule(
@@ -410,6 +497,30 @@ async def test_a_replace_answers_the_new_order(venue: Setup, alice: httpx.AsyncC
     assert (before["status"], before["replaced_by"]) == ("replaced", new["id"])
 
 
+@pytest.mark.parametrize(
+    ("order", "change", "field", "sent"),
+    [
+        (stop(), {"stop_price": 89.5}, "stop_price", (895_000, 0, 0)),  # float: JSON number
+        (trailing(trail_price=1), {"trail": "2"}, "trail_price", (0, 20_000, 0)),
+        (trailing(trail_percent=1), {"trail": "2"}, "trail_percent", (0, 0, 20_000)),
+    ],
+)
+async def test_a_stop_is_replaced_in_the_terms_that_it_has(
+    venue: Setup,
+    alice: httpx.AsyncClient,
+    order: dict[str, Any],
+    change: dict[str, Any],
+    field: str,
+    sent: tuple[int, int, int],
+) -> None:
+    old = (await post(alice, order)).json()
+    new = (await alice.patch(f"/v2/orders/{old['id']}", json=change)).json()
+    assert (new["replaces"], new[field]) == (old["id"], str(*change.values()))
+    command = venue.venue.commands[1]
+    assert isinstance(command, m.ReplaceOrder)
+    assert (command.stop_px, command.trail_px, command.trail_ppm) == sent
+
+
 async def test_a_replace_of_a_closed_order_is_refused(alice: httpx.AsyncClient) -> None:
     path = f"/v2/orders/{(await posted(alice))['id']}"
     await alice.delete(path)
@@ -433,11 +544,12 @@ async def test_a_replace_that_the_book_has_not_answered_is_shown_as_asked(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({}, "at least one of qty, time_in_force and limit_price is required"),
+        ({}, "at least one of qty, time_in_force, limit_price, stop_price and trail is required"),
         ({"qty": 0}, "invalid qty 0. a quantity is greater than 0"),
-        ({"stop_price": 5}, "stop_price is not accepted: stop orders are not supported yet"),
+        ({"stop_price": "5.00001"}, "invalid stop_price 5.00001. a price has at most 4 decimals"),
+        ({"trail": 5}, "trail is only accepted for trailing_stop orders"),
         ({"time_in_force": "x"}, "invalid time_in_force x. time_in_force is one of day, gtc, ioc,"
-         " fok, gtd"),
+         " fok, gtd, opg, cls"),
     ],
 )  # fmt: skip
 async def test_a_replace_that_means_nothing(

@@ -33,7 +33,8 @@ async def test_a_book(alice: httpx.AsyncClient) -> None:
     answer = await alice.get("/v1/books/AAPL", params={"depth": 1})
     assert answer.text == (
         '{"symbol":"AAPL","epoch":1,"book_seq":7,"as_of":"2026-11-18T11:06:40.123456Z",'
-        '"session_open":true,"last_price":"100.05","last_qty":"1",'
+        '"session_open":true,"phase":"continuous","indicative_price":null,"indicative_qty":null,'
+        '"imbalance_qty":null,"imbalance_side":null,"last_price":"100.05","last_qty":"1",'
         '"last_trade_at":"2026-11-18T11:06:40.123456Z",'
         '"bids":[{"price":"100.05","qty":"5","orders":2}],'
         '"asks":[{"price":"100.06","qty":"1.5","orders":1}]}'
@@ -56,6 +57,12 @@ async def test_a_preview_reserves_nothing(venue: Setup, alice: httpx.AsyncClient
         "buying_power_after": "98998.99",
         "collar_price": "105",
         "refusal": None,
+        "worst_leg": None,
+        "worst_price": None,
+        "settled_cash_after": "0",
+        "withdrawable_after": "0",
+        "funded_until": None,
+        "legs": {},
     }
     too_big = (await alice.post("/v1/orders/preview", json=limit(qty=2000))).json()
     assert (too_big["accepted"], too_big["refusal"]) == (
