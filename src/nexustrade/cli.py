@@ -29,6 +29,9 @@ def make_app() -> App:
     app.command(commands + "book:app", name="book", help="Order books.")
     app.command(commands + "venue_state:app", name="venue", help="The venue as a whole.")
     app.command(commands + "audit:app", name="audit", help="The stored events.")
+    app.command(
+        commands + "explain:explain", name="explain", help="Tell what became of an order, and why."
+    )
     app.command(commands + "export:app", name="export", help="Orders, fills and events as files.")
     app.command(commands + "doctor:doctor", name="doctor", help="Find what is wrong, and the mend.")
     app.command(commands + "about:version", name="version", help="Show versions and the build.")
