@@ -33,6 +33,11 @@ def make_app() -> App:
         commands + "explain:explain", name="explain", help="Tell what became of an order, and why."
     )
     app.command(commands + "export:app", name="export", help="Orders, fills and events as files.")
+    app.command(
+        commands + "scenario:app",
+        name="scenario",
+        help="Drive a venue through a scenario and score its stops.",
+    )
     app.command(commands + "doctor:doctor", name="doctor", help="Find what is wrong, and the mend.")
     app.command(commands + "about:version", name="version", help="Show versions and the build.")
     app.command(
