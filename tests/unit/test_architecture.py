@@ -30,7 +30,7 @@ OUTSIDE = {"adapters", "migrations", "cli", "console"}
 # Deterministic and synchronous: no clock, chance, files, network, environment, log or thread.
 PURE = re.compile(
     r"nexustrade\.(core\..*|kernel\.(stage|chain|flow|routing)"
-    r"|(?!console)\w+\.(domain|state|risk|book|messages))"
+    r"|(?!console)\w+\.(auction|book|domain|messages|risk|state))"
 )
 IMPURE = {
     "asyncio",

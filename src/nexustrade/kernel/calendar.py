@@ -1,4 +1,4 @@
-"""When the venue trades. Owns the two calendars and the rule that opens and closes sessions.
+"""When the venue trades and settles. Owns the two calendars and the rules that move sessions on.
 
 `always` trades around the clock in sessions of one UTC day that roll over at midnight. `XNYS` keeps
 the hours of the New York Stock Exchange; its holidays come as rows with the package (xnys.toml).
@@ -13,8 +13,15 @@ from typing import Final, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 from nexustrade.core.errors import InputError, NexusError, check
+from nexustrade.core.terms import CLOSED, CLOSING_CALL, CONTINUOUS, OPENING_CALL
 from nexustrade.core.time import US_PER_S, from_datetime, to_datetime
-from nexustrade.matching.messages import CloseSession, OpenSession
+from nexustrade.matching.messages import (
+    BeginClosingCall,
+    BeginOpeningCall,
+    CloseSession,
+    OpenSession,
+)
+from nexustrade.orders.messages import SettleDay
 
 ALWAYS: Final = "always"
 XNYS: Final = "XNYS"
@@ -26,6 +33,14 @@ _NEW_YORK: Final = "America/New_York"
 _ROWS: Final = Path(__file__).with_name("xnys.toml")
 _GAP_DAYS_MAX: Final = 31
 """Longest stretch without a session that is searched; New York's longest was ten days."""
+_SETTLED_MAX: Final = 31
+"""Most days settled at once; those that are left follow at the next tick."""
+_RESTRICTION: Final = timedelta(days=90)
+_NOT_BEGUN: Final = ""
+_PHASES: Final = (_NOT_BEGUN, OPENING_CALL, CONTINUOUS, CLOSING_CALL, CLOSED)
+"""How far a session has come, in order."""
+
+SessionCommand = BeginOpeningCall | OpenSession | BeginClosingCall | CloseSession
 
 
 Date = date
@@ -141,12 +156,15 @@ class Calendar:
         rows: list[CalendarDay] = []
         while day <= end:
             if self.has_session(day):
-                rows.append(CalendarDay(day, *self._hours(day), self._settlement_date(day)))
+                rows.append(CalendarDay(day, *self._hours(day), self.settlement_date(day)))
             day += _DAY
         return rows
 
-    def _settlement_date(self, day: date) -> date:
-        """T+n; past the last row weekends alone are skipped, as holidays are not known yet."""
+    def settlement_date(self, day: date) -> date:
+        """When a trade of a session settles: T+n.
+
+        Past the last row weekends alone are skipped, as holidays are not known yet.
+        """
         last = self._span()[1]
         for _ in range(self.settlement_cycle_days):
             day += _DAY
@@ -177,7 +195,7 @@ class AlwaysCalendar(Calendar):
         # The wire's hours end at 23:59: clients read them with %H:%M, which knows no 24:00.
         return "00:00", "23:59", "0000", "2359"
 
-    def _settlement_date(self, day: date) -> date:
+    def settlement_date(self, day: date) -> date:
         return day + self.settlement_cycle_days * _DAY
 
 
@@ -226,23 +244,105 @@ def calendar_for(name: str, settlement_cycle_days: int = 2) -> Calendar:
 
 
 def session_commands(
-    calendar: Calendar, last_date: str, is_open: bool, now_us: int
-) -> list[OpenSession | CloseSession]:
-    """What a matching partition must be told now, given the last session it was told of.
+    calendar: Calendar,
+    last_date: str,
+    phase: str,
+    now_us: int,
+    opening_call_us: int,
+    closing_call_us: int,
+) -> list[SessionCommand]:
+    """What a matching partition must be told now. Call it on every tick.
 
-    `last_date` is the date of its last `SessionOpened` or `SessionClosed` ("" for none yet) and
-    `is_open` says which of the two came last. The partition's own state is the only memory, so a
-    clock that jumps back opens no session a second time, and one that jumps ahead still closes the
-    session that was open before it opens another. Call it on every tick.
+    `last_date` is the date of the last session that the partition was told of ("" for none yet) and
+    `phase` is how far that session has come: OPENING_CALL, CONTINUOUS, CLOSING_CALL, CLOSED. They
+    are the only memory and only move forward, so a clock that jumps back starts nothing a second
+    time, and one that jumps ahead ends the session that was on before it starts another. A call
+    that is over is not made up for: a session whose call was missed opens without it, and a closing
+    call gives way to the close. Orders that a call has collected get their auction, however late.
+    A call of 0 microseconds is none.
     """
-    commands: list[OpenSession | CloseSession] = []
-    if is_open:
+    commands: list[SessionCommand] = []
+    if phase != CLOSED:
         session = calendar.session(date.fromisoformat(last_date))
-        # A session the calendar does not know (it was changed) cannot end by it: close it now.
-        if session is not None and now_us < session.close_us:
+        # A session the calendar does not know (it was changed) cannot end by it: it ends now.
+        due = CLOSED
+        if session is not None:
+            due = _phase_at(session, now_us, opening_call_us, closing_call_us)
+        commands += _steps(calendar, last_date, phase, due)
+        if due != CLOSED:
             return commands
-        commands.append(CloseSession(last_date))
-    current = calendar.session_of(now_us)
-    if current is not None and current.isoformat() > last_date:
-        commands.append(OpenSession(current.isoformat()))
+    session = calendar.session(calendar.local_date(now_us))
+    if session is not None and session.date.isoformat() > last_date:
+        due = _phase_at(session, now_us, opening_call_us, closing_call_us)
+        if due != CLOSED:
+            commands += _steps(calendar, session.date.isoformat(), _NOT_BEGUN, due)
     return commands
+
+
+def _phase_at(session: Session, now_us: int, opening_call_us: int, closing_call_us: int) -> str:
+    """How far the clock says that a session has come."""
+    if now_us >= session.close_us:
+        return CLOSED
+    if now_us < session.open_us:
+        return OPENING_CALL if now_us >= session.open_us - opening_call_us else _NOT_BEGUN
+    return CLOSING_CALL if now_us >= session.close_us - closing_call_us else CONTINUOUS
+
+
+def _steps(calendar: Calendar, day: str, phase: str, due: str) -> list[SessionCommand]:
+    """The commands that bring a session from one phase to a later one; none to an earlier one."""
+    at, to = _PHASES.index(phase), _PHASES.index(due)
+    if to <= at:
+        return []
+    settle_date = ""
+    if calendar.settlement_cycle_days:
+        settle_date = calendar.settlement_date(date.fromisoformat(day)).isoformat()
+    if due == OPENING_CALL:
+        return [BeginOpeningCall(day, settle_date)]
+    commands: list[SessionCommand] = []
+    if at < _PHASES.index(CONTINUOUS):
+        commands.append(OpenSession(day, settle_date))
+    if due == CLOSING_CALL:
+        commands.append(BeginClosingCall(day))
+    elif due == CLOSED:
+        commands.append(CloseSession(day))
+    return commands
+
+
+def settlement_commands(calendar: Calendar, last_settled_date: str, now_us: int) -> list[SettleDay]:
+    """The business days to settle now: those that have closed since the last one settled.
+
+    `last_settled_date` is the date of the last `SettleDay` that was carried out; before the first
+    ("") the last day that has closed is enough, for it settles all before it. Violations of the
+    twelve months up to a day count on it; a restriction lasts ninety days. Past the calendar's rows
+    nothing settles: there are no sessions there either. Call it on every tick, after the sessions.
+    """
+    last = _last_closed(calendar, now_us)
+    if last is None:
+        return []
+    day = date.fromisoformat(last_settled_date) + _DAY if last_settled_date else last
+    commands: list[SettleDay] = []
+    while day <= last and len(commands) < _SETTLED_MAX:
+        if calendar.has_session(day):
+            commands.append(
+                SettleDay(
+                    day.isoformat(), _year_before(day).isoformat(), (day + _RESTRICTION).isoformat()
+                )
+            )
+        day += _DAY
+    return commands
+
+
+def _last_closed(calendar: Calendar, now_us: int) -> date | None:
+    """The last date whose session has closed; None when there was none for long."""
+    day = calendar.local_date(now_us)
+    for _ in range(_GAP_DAYS_MAX):
+        session = calendar.session(day)
+        if session is not None and session.close_us <= now_us:
+            return day
+        day -= _DAY
+    return None
+
+
+def _year_before(day: date) -> date:
+    """The same date a year ago; the 28th for a 29th of February."""
+    return day.replace(year=day.year - 1, day=min(day.day, 28) if day.month == 2 else day.day)

@@ -1,21 +1,18 @@
-"""The calendars and the rule that opens and closes sessions."""
+"""The calendars: hours, business days, settlement dates."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import pytest
 
 from nexustrade.core.errors import InputError
-from nexustrade.core.time import from_datetime, to_datetime
+from nexustrade.core.time import from_datetime
 from nexustrade.kernel.calendar import (
     AlwaysCalendar,
-    Calendar,
     CalendarDay,
     CalendarEnded,
     ExchangeCalendar,
     calendar_for,
-    session_commands,
 )
-from nexustrade.matching.messages import CloseSession, OpenSession
 
 NEW_YORK = ExchangeCalendar()
 ALWAYS = AlwaysCalendar()
@@ -119,6 +116,18 @@ def test_the_settlement_cycle_is_the_configured_one() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("day", "settles"),
+    [
+        ("2026-11-23", "2026-11-25"),
+        ("2026-11-25", "2026-11-30"),  # Thanksgiving and a weekend between
+        ("2031-12-31", "2032-01-02"),  # past the rows weekends alone are known
+    ],
+)
+def test_the_date_on_which_a_trade_settles(day: str, settles: str) -> None:
+    assert NEW_YORK.settlement_date(date.fromisoformat(day)) == date.fromisoformat(settles)
+
+
 def test_the_end_of_the_rows_is_said() -> None:
     with pytest.raises(CalendarEnded, match="XNYS"):
         NEW_YORK.next_open(utc("2031-12-31 22:00"))
@@ -127,85 +136,3 @@ def test_the_end_of_the_rows_is_said() -> None:
 def test_an_unknown_calendar_is_refused() -> None:
     with pytest.raises(InputError, match="always or XNYS"):
         calendar_for("XLON")
-
-
-# ---------------------------------------------------------------- sessions
-
-
-class Partition:
-    """A matching partition as far as sessions go: what it was told last."""
-
-    def __init__(self, calendar: Calendar) -> None:
-        self.calendar = calendar
-        self.last_date = ""
-        self.open = False
-        self.told: list[OpenSession | CloseSession] = []
-
-    def tick(self, now_us: int) -> list[OpenSession | CloseSession]:
-        commands = session_commands(self.calendar, self.last_date, self.open, now_us)
-        for command in commands:
-            assert self.open is isinstance(command, CloseSession)
-            self.last_date, self.open = command.session_date, isinstance(command, OpenSession)
-        self.told += commands
-        return commands
-
-
-def test_a_week_in_new_york_opens_and_closes_each_session_once() -> None:
-    venue = Partition(NEW_YORK)
-    start = utc("2026-11-22 00:00")
-    for minute in range(0, 7 * 24 * 60, 7):
-        venue.tick(start + minute * 60_000_000)
-    dates = ["2026-11-23", "2026-11-24", "2026-11-25", "2026-11-27"]
-    assert venue.told == [make(day) for day in dates for make in (OpenSession, CloseSession)]
-
-
-def test_always_rolls_at_midnight_without_a_pause() -> None:
-    venue = Partition(ALWAYS)
-    assert venue.tick(utc("2026-11-23 10:00")) == [OpenSession("2026-11-23")]
-    assert venue.tick(utc("2026-11-23 23:59:59")) == []
-    assert venue.tick(utc("2026-11-24 00:00")) == [
-        CloseSession("2026-11-23"),
-        OpenSession("2026-11-24"),
-    ]
-
-
-def test_a_clock_that_jumps_back_fires_nothing_twice() -> None:
-    venue = Partition(NEW_YORK)
-    venue.tick(utc("2026-11-23 15:00"))
-    assert venue.tick(utc("2026-11-23 12:00")) == []  # before the open: the session stays open
-    assert venue.tick(utc("2026-11-20 15:00")) == []
-    assert venue.tick(utc("2026-11-23 21:00")) == [CloseSession("2026-11-23")]
-    assert venue.tick(utc("2026-11-23 15:00")) == []  # inside the session that has closed
-    assert venue.tick(utc("2026-11-20 15:00")) == []  # and inside one before it
-    assert venue.tick(utc("2026-11-23 21:00")) == []
-
-
-def test_a_clock_that_jumps_ahead_skips_no_close() -> None:
-    venue = Partition(NEW_YORK)
-    venue.tick(utc("2026-11-23 15:00"))
-    assert venue.tick(utc("2026-12-01 15:00")) == [
-        CloseSession("2026-11-23"),
-        OpenSession("2026-12-01"),
-    ]
-    assert venue.tick(utc("2027-01-03 15:00")) == [CloseSession("2026-12-01")]
-
-
-def test_a_session_the_calendar_does_not_know_is_closed() -> None:
-    venue = Partition(NEW_YORK)
-    venue.last_date, venue.open = "2026-11-22", True  # was `always` on a Sunday
-    assert venue.tick(utc("2026-11-22 15:00")) == [CloseSession("2026-11-22")]
-
-
-@pytest.mark.parametrize("calendar", [NEW_YORK, ALWAYS], ids=["XNYS", "always"])
-def test_wherever_the_clock_goes_the_sessions_alternate_and_rise(calendar: Calendar) -> None:
-    venue = Partition(calendar)
-    at = to_datetime(utc("2026-11-01 00:00"))
-    hours = [5, 9, -7, 30, -31, 200, -3, 1, 1, 1, -24, 48, 7, 7, -2, 90, 500, -499, 3, 600]
-    for step in hours * 3:
-        at += timedelta(hours=step)
-        venue.tick(from_datetime(at))
-    opened = [told.session_date for told in venue.told if isinstance(told, OpenSession)]
-    closed = [told.session_date for told in venue.told if isinstance(told, CloseSession)]
-    assert opened == sorted(set(opened))
-    assert closed == opened[: len(closed)]
-    assert len(opened) - len(closed) in (0, 1)
