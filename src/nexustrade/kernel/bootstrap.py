@@ -37,14 +37,14 @@ from nexustrade.gateway.api import build_app
 from nexustrade.gateway.server import HttpServer, serve
 from nexustrade.gateway.service import Gateway, GatewaySettings
 from nexustrade.gateway.store import KeyStore, WatchlistStore, create_key
-from nexustrade.kernel.calendar import Calendar, calendar_for, session_commands
+from nexustrade.kernel.calendar import Calendar, calendar_for
 from nexustrade.kernel.config import AccountConfig, VenueConfig
 from nexustrade.kernel.ports import Commands
 from nexustrade.kernel.routing import MATCHING_TOPIC, ORDERS_TOPIC, Routing
 from nexustrade.kernel.runtime import Limits, Runtime
 from nexustrade.kernel.stage import Stage
+from nexustrade.kernel.timekeeper import Timekeeper
 from nexustrade.matching.domain import MatchingStage
-from nexustrade.matching.messages import Tick
 from nexustrade.matching.service import BooksView
 from nexustrade.migrations import upgrade
 from nexustrade.orders.domain import OrdersStage
@@ -101,6 +101,7 @@ class Venue:
         )
         self.orders: OrdersView
         self.books: BooksView
+        self.time: Timekeeper
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.runtime.on_failure = self.fail
 
@@ -123,6 +124,9 @@ class Venue:
             self.routing.orders_of,
         )
         self.books = BooksView([one for one in replicas.values() if isinstance(one, MatchingStage)])
+        self.time = Timekeeper(
+            self.config, self.calendar, self.clock, self.commands, self.books, self.orders
+        )
         await self.log.subscribe(ORDERS_TOPIC, self.orders.receive)
         await self.log.subscribe(MATCHING_TOPIC, self.books.receive)
 
@@ -144,7 +148,7 @@ class Venue:
     async def declare(self) -> None:
         """Carry out what venue.toml declares and the venue does not have yet."""
         await asyncio.gather(*(self.commands.submit(one) for one in self.config.instruments))
-        await self.tick()
+        await self.time.tick()
         for account in self.config.accounts:
             if self.orders.account(account.account_id) is None:
                 # In one batch: an account is not opened without its positions.
@@ -153,20 +157,12 @@ class Venue:
                     *(self.commands.submit(position) for position in account.positions),
                 )
 
-    async def tick(self) -> None:
-        """Tell the matching stages what the clock and the calendar say."""
-        now_us = self.clock.now_us()
-        last_date, is_open = self.books.session()
-        for command in session_commands(self.calendar, last_date, is_open, now_us):
-            await self.commands.submit(command)
-        await self.commands.submit(Tick())
-
     async def keep_time(self) -> None:
         """Tick for ever; while the store is away there is nothing to tell."""
         while True:
             await asyncio.sleep(self.config.limits.tick_ms / 1000)
             with contextlib.suppress(StoreUnavailable, Overloaded, OutcomeUnknown):
-                await self.tick()
+                await self.time.tick()
 
     async def keep_snapshots(self) -> None:
         """Start the snapshot writer, a process of its own, whenever enough events are new."""

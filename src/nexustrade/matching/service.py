@@ -1,10 +1,15 @@
 """Readers' side of matching: replicas of the stages, folded from their published events."""
 
 from collections.abc import Sequence
+from typing import Final
 
+from nexustrade.core.terms import CLOSED, CLOSING_CALL, CONTINUOUS, OPENING_CALL
 from nexustrade.kernel.ports import LogEntry
 from nexustrade.matching.domain import MatchingStage
 from nexustrade.matching.messages import BookSnapshot
+
+_PHASES: Final = (OPENING_CALL, CONTINUOUS, CLOSING_CALL, CLOSED)
+"""How far a session has come, in order."""
 
 
 class BooksView:
@@ -33,13 +38,22 @@ class BooksView:
                 return found
         return None
 
-    def session(self) -> tuple[str, bool]:
-        """The date of the last session that was opened or closed, and whether it is open.
+    def session(self) -> tuple[str, str]:
+        """The date of the last session that the partitions were told of, and its phase.
 
         All partitions are told the same; the one that was told least decides what is due.
         """
-        return min((one.session_date, one.is_open) for one in self._replicas.values())
+        least = min(self._replicas.values(), key=_told)
+        return least.session_date, _phase(least)
 
     def session_open(self) -> bool:
         """Whether continuous trading is on, in every partition."""
         return all(replica.is_open for replica in self._replicas.values())
+
+
+def _told(replica: MatchingStage) -> tuple[str, int]:
+    return replica.session_date, _PHASES.index(_phase(replica))
+
+
+def _phase(replica: MatchingStage) -> str:
+    return CONTINUOUS if replica.is_open else CLOSED

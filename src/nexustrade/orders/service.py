@@ -9,7 +9,7 @@ import msgspec
 from nexustrade.core.codec import Message
 from nexustrade.core.errors import StoreUnavailable, check
 from nexustrade.core.money import fee, notional_up
-from nexustrade.core.terms import CANCELED, CASH, EXPIRED, REPLACED
+from nexustrade.core.terms import CANCELED, CASH, EXPIRED, MARGIN, REPLACED
 from nexustrade.kernel.ports import Clock, Commands, LogEntry
 from nexustrade.matching.messages import InstrumentDefined
 from nexustrade.orders import risk
@@ -48,6 +48,8 @@ class OrdersView:
         self._replicas = {replica.shard: replica for replica in replicas}
         self._shard_of = shard_of
         self._listeners: list[tuple[Receive, Container[str]]] = []
+        self._accounts_seen = 0
+        self._margin_seen = False
 
     async def receive(self, entries: Sequence[LogEntry]) -> None:
         """Fold a batch of the log; what was folded before is dropped."""
@@ -192,6 +194,25 @@ class OrdersView:
         """ACTIVE, HALTED or RESTRICTED."""
         instrument = self._any().instruments.get(symbol)
         return instrument.state if instrument is not None else ""
+
+    # ------------------------------------------------------------ what the clock has to know
+
+    def settled_date(self) -> str:
+        """The last business day that every partition has settled; empty for none."""
+        return ""
+
+    def has_margin_accounts(self) -> bool:
+        """Whether there is an account whose margin may have to be called."""
+        opened = sum(len(replica.accounts) for replica in self._replicas.values())
+        # Accounts are not closed and keep their type: only new ones are worth a look.
+        if opened != self._accounts_seen and not self._margin_seen:
+            self._accounts_seen = opened
+            self._margin_seen = any(
+                account.account_type == MARGIN
+                for replica in self._replicas.values()
+                for account in replica.accounts.values()
+            )
+        return self._margin_seen
 
 
 class OneIdOneOrder:
