@@ -13,7 +13,7 @@ from nexustrade.core.errors import Fenced, InvariantError, StoreUnavailable
 from nexustrade.kernel.chain import GENESIS
 from nexustrade.kernel.ports import EventStore, ShardState, Snapshot
 from nexustrade.matching.messages import Traded
-from nexustrade.orders.messages import OrderRejected, ReplaceRequested
+from nexustrade.orders.messages import GroupAccepted, OrderRejected, ReplaceRequested
 from tests.contract.streams import Stream, bare, cash, order, read_all
 
 HOSTILE = (
@@ -230,6 +230,28 @@ async def test_client_order_ids_are_found_since_a_time(
     assert await store.find_cl_ord_ids([("acc-1", "cl-3")], third) == {("acc-1", "cl-3"): "order-3"}
     assert await store.find_cl_ord_ids([("acc-1", "cl-3")], third + 1) == {}
     assert await store.find_cl_ord_ids([], 0) == {}
+
+
+async def test_client_order_ids_of_groups_are_found_since_a_time(
+    store: MemoryEventStore | PostgresEventStore,
+) -> None:
+    stream = await Stream.claimed(store, "orders-0")
+    bracket = GroupAccepted(
+        "acc-1", "g-1", "entry", "BRACKET", "AAPL", "BUY", "DAY", 10**8, tp_order_id="tp-1",
+        tp_cl_ord_id=HOSTILE, sl_order_id="sl-1", sl_cl_ord_id="stop",
+    )  # fmt: skip
+    lone = GroupAccepted(
+        "acc-2", "g-2", "entry", "OTO", "AAPL", "BUY", "DAY", 10**8, sl_order_id="sl-2",
+        sl_cl_ord_id="stop",
+    )  # fmt: skip
+    await stream.write(store, bracket, lone)
+    pairs = [("acc-1", "entry"), ("acc-1", HOSTILE), ("acc-1", "stop"), ("acc-2", "entry")]
+    wanted = [*pairs, ("acc-2", "stop"), ("acc-2", HOSTILE), ("acc-3", "stop")]
+    found = await store.find_cl_ord_ids(wanted, stream.written[0].ts_us)
+    ids = ("g-1", "tp-1", "sl-1", "g-2", "sl-2")
+    assert found == dict(zip(wanted[:5], ids, strict=True))
+    found = await store.find_cl_ord_ids(wanted, stream.written[1].ts_us)
+    assert found == {("acc-2", "entry"): "g-2", ("acc-2", "stop"): "sl-2"}
 
 
 async def test_a_closed_store_refuses(store: EventStore) -> None:

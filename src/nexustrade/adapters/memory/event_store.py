@@ -155,15 +155,25 @@ class MemoryEventStore:
         rows = self.database.rows.setdefault(append.shard, [])
         for stored in append.events:
             rows.append(stored._replace(event=None))
-            if stored.event_type in ("OrderAccepted", "ReplaceRequested"):
-                pair = (
-                    getattr(stored.event, "account_id", ""),
-                    getattr(stored.event, "cl_ord_id", ""),
-                )
-                order_id = getattr(stored.event, "order_id", "")
-                self.database.cl_ord_ids[pair] = (stored.ts_us, order_id)
+            for cl_ord_id, order_id in _client_ids(stored):
+                pair = (getattr(stored.event, "account_id", ""), getattr(stored.event, cl_ord_id))
+                # A leg that is not wanted adds an empty id, which nobody looks up.
+                self.database.cl_ord_ids[pair] = (stored.ts_us, getattr(stored.event, order_id))
         last = append.events[-1]
         row = self.database.shards[append.shard]
         self.database.shards[append.shard] = row._replace(
             last_seq=last.seq, last_ts_us=last.ts_us, last_hash=last.hash
         )
+
+
+def _client_ids(stored: StoredEvent) -> tuple[Pair, ...]:
+    """Where an event has client order ids, and the ids of their orders."""
+    if stored.event_type == "GroupAccepted":
+        return (
+            ("cl_ord_id", "group_id"),
+            ("tp_cl_ord_id", "tp_order_id"),
+            ("sl_cl_ord_id", "sl_order_id"),
+        )
+    if stored.event_type in ("OrderAccepted", "ReplaceRequested"):
+        return (("cl_ord_id", "order_id"),)
+    return ()

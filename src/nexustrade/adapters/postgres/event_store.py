@@ -72,11 +72,22 @@ _READ: Final = """
         payload::text, prev_hash, hash
     FROM order_events WHERE shard = %s AND seq > %s AND seq <= %s ORDER BY seq LIMIT %s
 """
+# A group has up to three: its parent's (its entry, or the take-profit of an OCO) and its legs'.
 _FIND_CL_ORD_IDS: Final = """
-    SELECT account_id, cl_ord_id, order_id
-    FROM unnest(%s::text[], %s::text[]) AS wanted (a, c)
+    WITH wanted AS (SELECT * FROM unnest(%s::text[], %s::text[]) AS w (a, c)), since AS (SELECT %s)
+    SELECT a, c, order_id, event_time FROM wanted
     JOIN order_events ON account_id = a AND cl_ord_id = c AND cl_ord_id IS NOT NULL
-        AND event_type IN ('OrderAccepted', 'ReplaceRequested') AND event_time >= %s
+        AND event_type IN ('OrderAccepted', 'ReplaceRequested')
+        AND event_time >= (TABLE since)
+    UNION ALL SELECT a, c, group_id, event_time FROM wanted
+    JOIN order_events ON account_id = a AND cl_ord_id = c AND cl_ord_id IS NOT NULL
+        AND event_type = 'GroupAccepted' AND event_time >= (TABLE since)
+    UNION ALL SELECT a, c, payload->>'tp_order_id', event_time FROM wanted
+    JOIN order_events ON account_id = a AND payload->>'tp_cl_ord_id' = c
+        AND event_type = 'GroupAccepted' AND event_time >= (TABLE since)
+    UNION ALL SELECT a, c, payload->>'sl_order_id', event_time FROM wanted
+    JOIN order_events ON account_id = a AND payload->>'sl_cl_ord_id' = c
+        AND event_type = 'GroupAccepted' AND event_time >= (TABLE since)
     ORDER BY event_time
 """
 _SAVE_SNAPSHOT: Final = """
@@ -174,14 +185,14 @@ class PostgresEventStore:
         return dict(await self._readers.rows(select, (consumer,)))
 
     async def find_cl_ord_ids(self, pairs: Sequence[Pair], since_us: int) -> dict[Pair, str]:
-        """(account_id, cl_ord_id) -> order_id of those that orders or replaces used since then."""
+        """(account_id, cl_ord_id) -> order_id of those that orders and groups used since then."""
         if not pairs:
             return {}
         accounts = [account_id for account_id, _ in pairs]
         cl_ord_ids = [cl_ord_id for _, cl_ord_id in pairs]
         wanted = (accounts, cl_ord_ids, to_datetime(since_us))
         rows = await self._readers.rows(_FIND_CL_ORD_IDS, wanted)
-        return {(account_id, cl_ord_id): order_id for account_id, cl_ord_id, order_id in rows}
+        return {(account_id, cl_ord_id): order_id for account_id, cl_ord_id, order_id, _ in rows}
 
     async def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keep a snapshot, compressed; all but the newest two of its stream go."""
