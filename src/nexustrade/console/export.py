@@ -31,17 +31,19 @@ CONNECT_TIMEOUT_S: Final = 5
 
 _ORDERS: Final = """
     SELECT order_id, account_id, cl_ord_id, symbol, side, ord_type, time_in_force, ord_status,
-        order_qty, notional, limit_px, cum_qty, leaves_qty, submitted_at, updated_at, closed_at
+        order_qty, notional, limit_px, cum_qty, leaves_qty, submitted_at, updated_at, closed_at,
+        stop_px, trail_px, trail_ppm, order_class, group_id, role, triggered_at
     FROM order_history WHERE %(account)s IN ('', account_id) ORDER BY submitted_at, order_id
 """
 _FILLS: Final = """
     SELECT account_id, ts_event, order_id, symbol, side, last_px, last_qty, notional, fee,
-        liquidity, trade_id
+        liquidity, trade_id, trade_date::text AS trade_date, settle_date::text AS settle_date,
+        busted_at
     FROM fills WHERE %(account)s IN ('', account_id) ORDER BY ts_event, account_id, order_id
 """
 _EVENTS: Final = """
     SELECT shard, seq, event_time, event_type, symbol, account_id, order_id, cl_ord_id, side,
-        price, quantity, cause, payload::text AS payload, encode(hash, 'hex') AS hash
+        price, quantity, cause, payload::text AS payload, encode(hash, 'hex') AS hash, group_id
     FROM order_events WHERE %(account)s IN ('', account_id) ORDER BY shard, seq
 """
 

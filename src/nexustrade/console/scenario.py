@@ -1,6 +1,5 @@
 """`nexustrade scenario`: drive a venue through a scenario and score what its stops did."""
 
-from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
@@ -16,7 +15,6 @@ from nexustrade.console.output import (
     print_json,
     print_rows,
 )
-from nexustrade.core.errors import NexusError
 from nexustrade.kernel.routing import Routing
 from nexustrade.kernel.stage import Stage
 from nexustrade.matching.domain import MatchingStage

@@ -51,7 +51,9 @@ class Order:
 
     `limit_px` 0 means any price. `budget` (cents) bounds what a notional order spends, buying whole
     multiples of `step`; its `leaves_qty` is a cap, or `UNBOUNDED`. `stp` says what self-trade
-    prevention does when this order is the taker. The last three fields belong to its level.
+    prevention does when this order is the taker. A stop has `stop_px`, a trailing one its distance
+    and `hwm_px`; `print_px` is the trade that elected it. `reduces`: it can only make a position
+    smaller. The last four fields belong to its level.
     """
 
     def __init__(
@@ -85,6 +87,13 @@ class Order:
         self.post_only = post_only
         self.budget = budget
         self.step = step
+        self.stop_px: int = 0
+        self.trail_px: int = 0
+        self.trail_ppm: int = 0
+        self.hwm_px: int = 0
+        self.print_px: int = 0
+        self.group_id: str = ""
+        self.reduces: bool = False
         self.arrival: int = 0
         self.level: Level | None = None
         self.older: Order | None = None
@@ -420,13 +429,16 @@ class Book:
 
     # ---- checks
 
-    def verify(self) -> None:
-        """Check every invariant of the book; `InvariantError` when one is broken."""
+    def verify(self, matches: bool = True) -> None:
+        """Check every invariant of the book; `InvariantError` when one is broken.
+
+        A book that does not match (`matches` False: a call, a halt) may be crossed.
+        """
         self._verify_side(self.bids)
         self._verify_side(self.asks)
         seen = sum(level.count for level in self.bids.levels + self.asks.levels)
         check(seen == len(self.orders), "every known order rests in exactly one level")
-        if self.bids.levels and self.asks.levels:
+        if matches and self.bids.levels and self.asks.levels:
             bid = self.bids.levels[-1].price
             ask = self.asks.levels[-1].price
             check(bid < ask, f"the book is crossed: bid {bid}, ask {ask}")

@@ -1,143 +1,117 @@
-"""The matching stage: the books of its symbols, the queue of the closed session, and the session.
+"""The matching stage: what it decides on each command.
 
-Owns every order that is working. `decide` looks at the state and emits events; `apply` is the only
-place where books, queue and session change, so that replay rebuilds the same state. While an order
-matches it is in no book: its trades reduce the makers, and at the end it rests, is removed or was
-filled. A queued order stays in the queue until that end.
+Orders enter by the phase of their book: they match (continuous), rest (a call, a halt), or wait in
+the queue (the session is closed). A call ends with an auction, in which everything trades at one
+price; its print elects stops like any other. One command is one batch of events.
 
-One command is one batch of events. After an aggressor's whole match loop is the place where stops
-will be elected, and where the session opens the place of the opening auction.
+The state and how events change it is in `state`, what follows from trades in `exits`.
 """
 
-from heapq import heapify, heappop, heappush
+from heapq import heappop
 from typing import Any, Final
 
 import msgspec
 
-from nexustrade.core import codec
 from nexustrade.core.codec import Message
-from nexustrade.core.errors import InvariantError, check
-from nexustrade.core.terms import BUY, DAY, FOK, GTD, IOC, LIMIT, MARKET, SELL
-from nexustrade.kernel.stage import Stage
-from nexustrade.matching.book import (
-    DONE,
-    RESTS,
-    SELF_TRADED,
-    UNBOUNDED,
-    WOULD_TAKE,
-    Book,
-    Level,
-    Order,
-    Tape,
+from nexustrade.core.errors import InvariantError
+from nexustrade.core.terms import (
+    BUY,
+    CLOSED,
+    CLOSING_CALL,
+    CLS,
+    CONTINUOUS,
+    DAY,
+    FOK,
+    GTD,
+    HALT,
+    IOC,
+    MARKET,
+    OCO,
+    OPENING_CALL,
+    OPG,
+    SELL,
+    STP_ALLOW,
+    STP_OLDEST,
+    VOLATILITY_AUCTION,
 )
+from nexustrade.matching.auction import uncross
+from nexustrade.matching.book import UNBOUNDED, Level, Order
+from nexustrade.matching.exits import Exits, copy_of
+from nexustrade.matching.groups import ACTIVE, ELECTED, WAITING, Group
 from nexustrade.matching.messages import (
+    AMENDED,
     BY_REQUEST,
+    CALL_ENDED,
     END_OF_DAY,
+    ENTRY_ALIVE,
     EXPIRE_TIME,
+    HALTED,
     MARKET_CLOSED,
-    POST_ONLY,
+    MISSED_AUCTION,
+    NO_MATCHING,
+    OCO_PRICES_DO_NOT_STRADDLE,
+    OPERATOR,
+    POSITION_SHRUNK,
     REDUCED_TO_FILLED,
     SELF_TRADE,
+    SHARES_SOLD,
+    STOP_WOULD_TRIGGER,
+    TOO_LATE,
     UNFILLED_REMAINDER,
     UNKNOWN_ORDER,
     UNKNOWN_SYMBOL,
     Amended,
-    BookSnapshot,
+    BeginClosingCall,
+    BeginOpeningCall,
     CloseSession,
-    Decremented,
+    ClosingCallBegun,
     DefineInstrument,
+    FreezeNoted,
+    GroupAmended,
+    GroupGrown,
+    GroupHeld,
+    GroupOpened,
+    GroupRefused,
     InstrumentDefined,
     Marked,
+    OpeningCallBegun,
     OpenSession,
+    Parked,
+    PhaseChanged,
     Queued,
     Refused,
-    Removed,
-    Rested,
     SessionClosed,
     SessionOpened,
     Tick,
     Traded,
+    Uncrossed,
 )
+from nexustrade.matching.state import ListedBook
+from nexustrade.matching.triggers import reached, trailed_stop
 from nexustrade.orders.messages import (
+    AccountFrozen,
     CancelRequested,
+    GroupAccepted,
+    GroupAmendRequested,
     OrderAccepted,
     ReplaceRequested,
     RestrictInstrument,
 )
 
-_EXPIRIES_SPARE: Final = 64
-"""Entries of closed orders the expiry heap may hold beyond twice the open ones."""
-
-_encode_state: Final = msgspec.json.Encoder(order="sorted").encode
-_decode_state: Final = msgspec.json.Decoder().decode
-
+_US_PER_S: Final = 1_000_000
 
 # One look-up of the message's class tells the way; the frequent ones come first.
 _DECIDE: Final[dict[Any, int]] = {
     OrderAccepted: 1,
     CancelRequested: 2,
-    ReplaceRequested: 3,
-    Tick: 4,
-    DefineInstrument: 5,
-    OpenSession: 6,
-    CloseSession: 7,
-    RestrictInstrument: 8,
-}
-_APPLY: Final[dict[Any, int]] = {
-    Traded: 1,
-    Rested: 2,
-    Removed: 3,
-    Amended: 4,
-    Decremented: 5,
-    Queued: 6,
-    Marked: 7,
-    InstrumentDefined: 8,
-    SessionOpened: 9,
-    SessionClosed: 10,
-    Refused: 11,
+    GroupAccepted: 3,
+    ReplaceRequested: 4,
+    Tick: 5,
 }
 
 
-class ListedBook(Book):
-    """The book of a listed symbol with what readers want to know besides its orders."""
-
-    def __init__(self, symbol: str) -> None:
-        super().__init__()
-        self.symbol = symbol
-        self.book_seq: int = 0
-        self.as_of_us: int = 0
-        self.last_px: int = 0
-        self.last_qty: int = 0
-        self.last_trade_us: int = 0
-        self.marked_px: int = 0
-
-    def touch(self, ts_us: int) -> None:
-        """Count a change of the book."""
-        self.book_seq += 1
-        self.as_of_us = ts_us
-
-
-class MatchingStage(Stage):
+class MatchingStage(Exits):
     """Price-time priority matching of many symbols, as events of one stream."""
-
-    def __init__(self, shard: str) -> None:
-        super().__init__(shard)
-        self.epoch: int = 0
-        self.instruments: dict[str, InstrumentDefined] = {}
-        self.books: dict[str, ListedBook] = {}
-        self.queue = Level(0, 0)
-        self.queued: dict[str, Order] = {}
-        self.is_open: bool = False
-        self.session_date: str = ""
-        self.trade_id: int = 0
-        # Symbols whose last price is not the marked one, and orders that expire: found without
-        # looking at every book. The heap may hold entries of orders that are gone or amended.
-        self.unmarked: dict[str, bool] = {}
-        self.expiring: dict[str, Order] = {}
-        self.expiries: list[tuple[int, str]] = []
-        self._tape: Tape = EventTape(self)
-
-    # ---- decide
 
     def decide(self, message: Message) -> None:
         """Emit the events that follow from a routed command or a tick of the session clock."""
@@ -147,17 +121,36 @@ class MatchingStage(Stage):
         elif kind == 2:
             self._decide_cancel(message)
         elif kind == 3:
-            self._decide_replace(message)
+            self._decide_group(message)
         elif kind == 4:
-            self._decide_tick()
+            self._decide_replace(message)
         elif kind == 5:
+            self._decide_tick()
+        else:
+            self._decide_rare(message)
+
+    def _decide_rare(self, message: Message) -> None:
+        if isinstance(message, GroupAmendRequested):
+            self._decide_amend(message)
+        elif isinstance(message, DefineInstrument):
             self._decide_instrument(message)
-        elif kind == 6:
+        elif isinstance(message, BeginOpeningCall):
+            self._decide_opening_call(message)
+        elif isinstance(message, OpenSession):
             self._decide_open(message)
-        elif kind == 7:
-            self._decide_close(message)
-        elif kind == 0:
+        elif isinstance(message, BeginClosingCall):
+            self._decide_closing_call(message)
+        elif isinstance(message, CloseSession):
+            if self.phase != CLOSED and message.session_date >= self.session_date:
+                self._close(message.session_date)
+        elif isinstance(message, RestrictInstrument):
+            self._decide_restrict(message)
+        elif isinstance(message, AccountFrozen):
+            self._decide_freeze(message)
+        else:
             raise InvariantError(f"{self.shard} does not take {type(message).__name__}")
+
+    # ---- new orders
 
     def _decide_order(self, message: Any) -> None:
         ord_type: str = message.ord_type
@@ -179,80 +172,415 @@ class MatchingStage(Stage):
             budget,
             message.step,
         )
+        if message.stop_px or message.trail_px or message.trail_ppm:
+            order.stop_px = message.stop_px
+            order.trail_px = message.trail_px
+            order.trail_ppm = message.trail_ppm
+        order.reduces = message.reserved_qty > 0 or message.cover_qty > 0
+        if message.shrinks and not self._shrink(message.shrinks):
+            self.emit_removed(order, SHARES_SOLD)
+            return
         self._arrive(order)
+
+    def _shrink(self, shrinks: dict[str, int]) -> bool:
+        """Groups give up shares for another sale, all of them or none."""
+        for group_id, qty in shrinks.items():
+            group = self.groups.get(group_id)
+            if group is None or group.state == ELECTED or qty > _open_qty(group):
+                return False
+        for group_id, qty in shrinks.items():
+            group = self.groups[group_id]
+            if qty == _open_qty(group) and not group.entry_alive:
+                self.end_group(group, "", POSITION_SHRUNK)
+            else:
+                self.reduce_group(group, qty, POSITION_SHRUNK, self.here())
+        return True
 
     def _arrive(self, order: Order) -> None:
         """An order enters: new, replaced, or out of the queue."""
         book = self.books.get(order.symbol)
         if book is None:
-            self.emit_removed(order, UNKNOWN_SYMBOL)
-        elif order.expire_us and order.expire_us <= self._now_us:
-            self.emit_removed(order, EXPIRE_TIME)
-        elif self.is_open:
-            self._trade(book, order)
-        elif order.time_in_force in (IOC, FOK):
-            self.emit_removed(order, MARKET_CLOSED)
-        else:
-            self._emit_queued(order)
-
-    def _trade(self, book: ListedBook, order: Order) -> None:
-        outcome = book.enter(order, self._tape)
-        if outcome == RESTS:
-            self.emit(
-                Rested(
-                    order.order_id,
-                    order.account_id,
-                    order.symbol,
-                    BUY if order.is_buy else SELL,
-                    order.time_in_force,
-                    order.limit_px,
-                    order.leaves_qty,
-                    order.expire_us,
-                    order.stp,
-                    order.cum_qty,
-                    order.post_only,
-                )
-            )
-        elif outcome != DONE:
-            if outcome == WOULD_TAKE:
-                self.emit_removed(order, POST_ONLY)
-            elif outcome == SELF_TRADED:
-                self.emit_removed(order, SELF_TRADE)
+            self.end(order, UNKNOWN_SYMBOL)
+            return
+        if order.expire_us and order.expire_us <= self._now_us:
+            self.end(order, EXPIRE_TIME)
+            return
+        phase = self.phase_of(book)
+        if phase == CONTINUOUS:
+            self.begin(book)
+            self._arrive_continuous(book, order)
+            self.finish(book)
+        elif phase == CLOSED:
+            if order.time_in_force in (IOC, FOK):
+                self.end(order, MARKET_CLOSED)
             else:
-                self.emit_removed(order, UNFILLED_REMAINDER)
+                self._emit_queued(order)
+        else:
+            self._join_call(book, order, phase)
+
+    def _arrive_continuous(self, book: ListedBook, order: Order) -> None:
+        if order.stop_px or order.trail_px or order.trail_ppm:
+            self._park_new(book, order)
+        elif order.time_in_force == OPG:
+            self.end(order, MISSED_AUCTION)
+        elif order.time_in_force == CLS:
+            self._emit_queued(order)
+        else:
+            self.aggress(book, order)
+
+    def _park_new(self, book: ListedBook, order: Order) -> None:
+        """A stop waits, unless the last trade has reached its price already."""
+        price = book.price()
+        hwm_px = 0
+        if order.trail_px or order.trail_ppm:
+            hwm_px = order.hwm_px if order.hwm_px else price
+            order.stop_px = trailed_stop(
+                order.is_buy, hwm_px, order.trail_px, order.trail_ppm, book.tick_size
+            )
+        if price and reached(order, price):
+            self.end(order, STOP_WOULD_TRIGGER)
+            return
+        self.emit(
+            Parked(
+                order.order_id,
+                order.account_id,
+                order.symbol,
+                BUY if order.is_buy else SELL,
+                order.ord_type,
+                order.time_in_force,
+                order.leaves_qty,
+                order.stop_px,
+                order.limit_px,
+                order.trail_px,
+                order.trail_ppm,
+                hwm_px,
+                order.expire_us,
+                order.stp,
+                order.cum_qty,
+                order.group_id,
+                order.reduces,
+            )
+        )
+
+    def _join_call(self, book: ListedBook, order: Order, phase: str) -> None:
+        """An order joins those that a book collects for its auction."""
+        time_in_force = order.time_in_force
+        if time_in_force in (IOC, FOK):
+            self.end(order, NO_MATCHING)
+        elif time_in_force == OPG and phase != OPENING_CALL:
+            self.end(order, MISSED_AUCTION)
+        elif order.budget or (time_in_force == CLS and phase != CLOSING_CALL):
+            if order.order_id not in self.queued:
+                self._emit_queued(order)
+        elif order.stop_px or order.trail_px or order.trail_ppm:
+            self._park_new(book, order)
+        else:
+            self.emit_rested(order)
+
+    # ---- new groups
+
+    def _decide_group(self, message: Any) -> None:
+        book = self.books.get(message.symbol)
+        reason = self._bad_group(book, message)
+        if reason:
+            self.emit(GroupRefused(message.group_id, message.account_id, message.symbol, reason))
+        elif message.order_class != OCO:
+            self._hold(message, _other(message.side), True)
+            self._arrive(self._entry(message))
+        elif book is not None:
+            self._decide_oco(book, message)
+
+    def _bad_group(self, book: ListedBook | None, message: Any) -> str:
+        """Why a group may not enter: its symbol, its time, or prices that do not straddle."""
+        if book is None:
+            return UNKNOWN_SYMBOL
+        if message.expire_us and message.expire_us <= self._now_us:
+            return EXPIRE_TIME
+        if message.order_class != OCO:
+            return ""
+        is_buy = message.side == BUY
+        if not _straddles(is_buy, message.tp_limit_px, message.sl_stop_px, book.price()):
+            return OCO_PRICES_DO_NOT_STRADDLE
+        if self.phase_of(book) == CONTINUOUS and book.crosses(
+            Order("", message.account_id, is_buy, message.tp_limit_px, 1)
+        ):
+            return OCO_PRICES_DO_NOT_STRADDLE
+        return ""
+
+    def _decide_oco(self, book: ListedBook, message: Any) -> None:
+        reduces = message.reserved_qty > 0 or message.cover_qty > 0
+        if self.phase_of(book) == CLOSED:
+            self._hold(message, message.side, reduces)
+            group = self.groups[message.group_id]
+            order = self.take_profit(group)
+            order.leaves_qty = group.order_qty
+            self._emit_queued(order)
+            return
+        self.emit(
+            GroupOpened(
+                message.group_id,
+                message.account_id,
+                message.symbol,
+                message.order_qty,
+                True,
+                "",
+                message.order_class,
+                message.side,
+                message.time_in_force,
+                message.tp_order_id,
+                message.tp_limit_px,
+                message.sl_order_id,
+                message.sl_stop_px,
+                message.sl_limit_px,
+                message.policy,
+                message.expire_us,
+                _leg_stp(message.stp),
+                reduces,
+            )
+        )
+
+    def _hold(self, message: Any, side: str, reduces: bool) -> None:
+        self.emit(
+            GroupHeld(
+                message.group_id,
+                message.account_id,
+                message.symbol,
+                message.order_class,
+                side,
+                message.time_in_force,
+                message.order_qty,
+                message.tp_order_id,
+                message.tp_limit_px,
+                message.sl_order_id,
+                message.sl_stop_px,
+                message.sl_limit_px,
+                message.policy,
+                message.activation,
+                message.expire_us,
+                _leg_stp(message.stp),
+                reduces,
+            )
+        )
+
+    def _entry(self, message: Any) -> Order:
+        ord_type: str = message.ord_type
+        order = Order(
+            message.group_id,
+            message.account_id,
+            message.side == BUY,
+            message.collar_px if ord_type == MARKET else message.limit_px,
+            message.order_qty,
+            message.time_in_force,
+            message.stp,
+            message.symbol,
+            ord_type,
+            0,
+            message.expire_us,
+        )
+        order.stop_px = message.stop_px
+        order.group_id = message.group_id
+        return order
+
+    # ---- cancel
 
     def _decide_cancel(self, message: Any) -> None:
+        if message.group_id:
+            group = self.groups.get(message.group_id)
+            if group is not None and group.account_id == message.account_id:
+                self._cancel_group(group, message.order_id)
+                return
         order = self._find(message.symbol, message.order_id, message.account_id)
-        if order is None:
-            self.emit(Refused(message.order_id, message.account_id, message.symbol, UNKNOWN_ORDER))
-        else:
-            self.emit_removed(order, BY_REQUEST)
+        if order is not None:
+            self._cancel_order(order)
+            return
+        group = self.legs.get(message.order_id)
+        if group is not None and group.account_id == message.account_id:
+            self._cancel_group(group, message.order_id)
+            return
+        self.emit(Refused(message.order_id, message.account_id, message.symbol, UNKNOWN_ORDER))
+
+    def _cancel_order(self, order: Order) -> None:
+        book = self.books[order.symbol]
+        self.begin(book)
+        self.end(order, BY_REQUEST)
+        self.finish(book)
+
+    def _cancel_group(self, group: Group, order_id: str) -> None:
+        self.end_group(group, order_id, BY_REQUEST)
+
+    # ---- replace and amend
 
     def _decide_replace(self, message: Any) -> None:
+        book = self.books.get(message.symbol)
         order = self._find(message.symbol, message.orig_order_id, message.account_id)
-        if order is None:
-            self.emit(
-                Refused(
-                    message.order_id,
-                    message.account_id,
-                    message.symbol,
-                    UNKNOWN_ORDER,
-                    message.orig_order_id,
-                )
+        group = self.legs.get(message.orig_order_id)
+        if group is not None and group.account_id != message.account_id:
+            group = None
+        if book is None or (order is None and group is None):
+            self._refuse_replace(message, UNKNOWN_ORDER)
+        elif book.own_phase == HALT:
+            self._refuse_replace(message, HALTED)
+        elif group is not None:
+            self.begin(book)
+            self._replace_leg(book, group, order, message)
+            self.finish(book)
+        elif order is not None:
+            self._replace_order(book, order, message)
+
+    def _refuse_replace(self, message: Any, reason: str) -> None:
+        self.emit(
+            Refused(
+                message.order_id,
+                message.account_id,
+                message.symbol,
+                reason,
+                message.orig_order_id,
             )
+        )
+
+    def _replace_order(self, book: ListedBook, order: Order, message: Any) -> None:
+        if order.order_id in book.elected:
+            self._refuse_replace(message, TOO_LATE)
             return
         heir = _heir(order, message)
+        if order.trail_px or order.trail_ppm:
+            heir.stop_px = trailed_stop(
+                heir.is_buy, heir.hwm_px, heir.trail_px, heir.trail_ppm, book.tick_size
+            )
+        price = book.price()
+        if heir.stop_px and order.order_id in book.stops.orders and reached(heir, price):
+            self._refuse_replace(message, STOP_WOULD_TRIGGER)
+            return
         in_place = (
             heir.limit_px == order.limit_px
+            and heir.stop_px == order.stop_px
+            and heir.trail_px == order.trail_px
+            and heir.trail_ppm == order.trail_ppm
             and heir.leaves_qty <= order.leaves_qty
             and heir.time_in_force not in (IOC, FOK)
         )
         requeued = heir.leaves_qty > 0 and not in_place
         self._emit_amended(order, heir, requeued)
         if heir.leaves_qty == 0:
-            self.emit_removed(heir, REDUCED_TO_FILLED)
+            self.end(heir, REDUCED_TO_FILLED)
         elif requeued:
             self._arrive(heir)
+
+    def _replace_leg(
+        self, book: ListedBook, group: Group, order: Order | None, message: Any
+    ) -> None:
+        """New prices for a leg; its quantity is the group's."""
+        is_tp = message.orig_order_id == group.tp_order_id
+        if not (group.tp_alive if is_tp else group.sl_alive):
+            self._refuse_replace(message, UNKNOWN_ORDER)
+            return
+        if group.state == ELECTED:
+            self._replace_running(book, order, message)
+            return
+        tp_px = message.limit_px if is_tp else group.tp_limit_px
+        stop_px = group.sl_stop_px if is_tp else message.stop_px
+        reason = self._bad_prices(book, group, is_tp, tp_px, stop_px)
+        if reason:
+            self._refuse_replace(message, reason)
+            return
+        moved = message.limit_px != group.tp_limit_px if is_tp else stop_px != group.sl_stop_px
+        requeued = order is not None and moved
+        self.emit(
+            Amended(
+                message.order_id,
+                message.orig_order_id,
+                group.account_id,
+                group.symbol,
+                message.limit_px,
+                order.leaves_qty if order is not None else group.remaining(),
+                requeued,
+                group.time_in_force,
+                group.expire_us,
+                0 if is_tp else stop_px,
+                0,
+                0,
+                group.group_id,
+            )
+        )
+        if requeued:
+            self._requeue_leg(book, group, is_tp)
+
+    def _requeue_leg(self, book: ListedBook, group: Group, is_tp: bool) -> None:
+        if group.state == WAITING:
+            # An OCO that waits for the session: its take-profit stands for it in the queue.
+            order = self.take_profit(group)
+            order.leaves_qty = group.order_qty
+            self._emit_queued(order)
+        elif is_tp:
+            self.place(book, self.take_profit(group))
+        else:
+            self._park_new(book, self.stop_loss(group))
+
+    def _bad_prices(
+        self, book: ListedBook, group: Group, is_tp: bool, tp_px: int, stop_px: int
+    ) -> str:
+        """Why the legs of a group may not have these prices."""
+        price = book.price() if group.state == ACTIVE or group.order_class == OCO else 0
+        if not is_tp and price and _at_or_through(group.is_buy, stop_px, price):
+            return STOP_WOULD_TRIGGER
+        if group.tp_order_id and group.sl_order_id:
+            if (tp_px > stop_px) == group.is_buy or tp_px == stop_px:
+                return OCO_PRICES_DO_NOT_STRADDLE
+            if price and not _straddles(group.is_buy, tp_px, stop_px, price):
+                return OCO_PRICES_DO_NOT_STRADDLE
+        return ""
+
+    def _replace_running(self, book: ListedBook, order: Order | None, message: Any) -> None:
+        """Of an elected stop-loss only the limit price may change."""
+        if order is None or (order.order_id in book.elected and not order.limit_px):
+            self._refuse_replace(message, TOO_LATE)
+            return
+        heir = copy_of(order)
+        heir.order_id = message.order_id
+        heir.limit_px = message.limit_px
+        requeued = order.order_id in book.orders and heir.limit_px != order.limit_px
+        self._emit_amended(order, heir, requeued)
+        if requeued:
+            self.place(book, heir)
+
+    def _decide_amend(self, message: GroupAmendRequested) -> None:
+        """The quantity of a group: down keeps the places, up loses the take-profit's."""
+        group = self.groups.get(message.group_id)
+        reason = ""
+        if group is None or group.account_id != message.account_id:
+            reason = UNKNOWN_ORDER
+        elif self.books[group.symbol].own_phase == HALT:
+            reason = HALTED
+        elif group.entry_alive:
+            reason = ENTRY_ALIVE
+        elif group.state != ACTIVE:
+            reason = TOO_LATE
+        if reason or group is None:
+            self.emit(
+                GroupRefused(message.group_id, message.account_id, message.symbol, reason, True)
+            )
+            return
+        by_qty = message.order_qty - group.open_qty
+        if message.order_qty <= group.open_qty - group.remaining():
+            self.end_group(group, "", AMENDED)
+            return
+        self.emit(GroupAmended(group.group_id, group.account_id, group.symbol, message.order_qty))
+        if by_qty < 0:
+            self.reduce_group(group, -by_qty, AMENDED, self.here())
+        elif by_qty > 0:
+            self.emit(
+                GroupGrown(
+                    group.group_id,
+                    group.account_id,
+                    group.symbol,
+                    by_qty,
+                    message.order_qty,
+                    group.tp_alive,
+                    self.here(),
+                )
+            )
+
+    # ---- time
 
     def _decide_tick(self) -> None:
         now_us = self._now_us
@@ -260,58 +588,253 @@ class MatchingStage(Stage):
             expire_us, order_id = heappop(self.expiries)
             order = self.expiring.get(order_id)
             if order is not None and order.expire_us == expire_us:
-                self.emit_removed(order, EXPIRE_TIME)
+                self._expire(order)
+        due = [one.symbol for one in self.books.values() if 0 < one.until_us <= now_us]
+        for symbol in sorted(due):
+            self._reopen(self.books[symbol])
         self._mark()
+
+    def _expire(self, order: Order) -> None:
+        book = self.books[order.symbol]
+        self.begin(book)
+        self.end(order, EXPIRE_TIME)
+        self.finish(book)
 
     def _mark(self) -> None:
         for symbol in sorted(self.unmarked):
             self.emit(Marked(symbol, self.books[symbol].last_px))
 
-    def _decide_instrument(self, message: Any) -> None:
+    # ---- sessions
+
+    def _decide_instrument(self, message: DefineInstrument) -> None:
         defined = InstrumentDefined(*msgspec.structs.astuple(message))
         if self.instruments.get(defined.symbol) != defined:
             self.emit(defined)
 
-    def _decide_open(self, message: Any) -> None:
+    def _decide_opening_call(self, message: BeginOpeningCall) -> None:
         if message.session_date <= self.session_date:
             return
-        if self.is_open:
+        if self.phase != CLOSED:
             self._close(self.session_date)
-        self.emit(SessionOpened(message.session_date))
-        for order in self.queue.orders():
-            self._arrive(_copy(order))
+        self.emit(OpeningCallBegun(message.session_date, message.settle_date))
+        self._enter_queue()
 
-    def _decide_close(self, message: Any) -> None:
-        if self.is_open and message.session_date >= self.session_date:
-            self._close(message.session_date)
-
-    def _close(self, session_date: str) -> None:
+    def _decide_open(self, message: OpenSession) -> None:
+        called = self.phase == OPENING_CALL and message.session_date == self.session_date
+        if message.session_date <= self.session_date and not called:
+            return
+        if self.phase != CLOSED and not called:
+            self._close(self.session_date)
+        self.emit(SessionOpened(message.session_date, message.settle_date))
+        if not called:
+            self._enter_queue()
         for symbol in sorted(self.books):
             book = self.books[symbol]
-            for order in book.bids.orders() + book.asks.orders():
-                if order.time_in_force == DAY:
-                    self.emit_removed(order, END_OF_DAY)
+            if book.own_phase != HALT:
+                self._auction(book, OPENING_CALL)
+                self.finish(book)
+        self._release("")
+
+    def _enter_queue(self) -> None:
+        """Orders that waited for the session join the opening call."""
+        for waiting in self.queue.orders():
+            order = copy_of(waiting)
+            book = self.books[order.symbol]
+            if order.expire_us and order.expire_us <= self._now_us:
+                self.end(order, EXPIRE_TIME)
+                continue
+            group = self.legs.get(order.order_id)
+            if group is not None:
+                self._enter_group(book, group)
+            else:
+                self._join_call(book, order, OPENING_CALL)
+
+    def _enter_group(self, book: ListedBook, group: Group) -> None:
+        """An OCO that waited for the session comes alive, if its legs still straddle."""
+        if _straddles(group.is_buy, group.tp_limit_px, group.sl_stop_px, book.price()):
+            self.emit(
+                GroupOpened(group.group_id, group.account_id, group.symbol, group.order_qty, True)
+            )
+        else:
+            self.end_group(group, group.tp_order_id, OCO_PRICES_DO_NOT_STRADDLE)
+
+    def _release(self, symbol: str) -> None:
+        """Orders for an amount of money take no part in an auction; they trade after it."""
+        for waiting in self.queue.orders():
+            if waiting.budget and (not symbol or waiting.symbol == symbol):
+                book = self.books[waiting.symbol]
+                if self.phase_of(book) == CONTINUOUS:
+                    self._arrive(copy_of(waiting))
+
+    def _auction(self, book: ListedBook, phase: str) -> None:
+        """Uncross a book at one price; what may not stay in it after that ends."""
+        self.begin(book)
+        self.watching = len(book.stops.orders) > 0
+        found = uncross(book, book.price(), book.tick_size)
+        while found.qty:
+            self.emit(
+                Uncrossed(
+                    book.symbol, phase, found.px, found.qty, found.surplus_qty, found.surplus_side
+                )
+            )
+            self._trade_at(book, found.px, found.qty)
+            # Self-trade prevention may have taken out what would have traded.
+            found = uncross(book, book.price(), book.tick_size)
+        for order in book.bids.orders() + book.asks.orders():
+            if order.ord_type == MARKET:
+                self.end(order, UNFILLED_REMAINDER)
+            elif order.time_in_force in (OPG, CLS):
+                self.end(order, MISSED_AUCTION)
+
+    def _trade_at(self, book: ListedBook, px: int, qty: int) -> None:
+        """Trade `qty` at the auction's price, by price-time priority on both sides."""
+        bids = book.bids.levels
+        asks = book.asks.levels
+        while qty > 0 and bids and asks and bids[-1].price >= px and asks[-1].price <= px:
+            bid = _head(bids[-1])
+            ask = _head(asks[-1])
+            maker, taker = (bid, ask) if bid.arrival < ask.arrival else (ask, bid)
+            if maker.account_id == taker.account_id and taker.stp != STP_ALLOW:
+                # A leg protects a position: it stays, the other order goes.
+                keeps_taker = taker.order_id in self.legs and maker.order_id not in self.legs
+                self.end(maker if keeps_taker else taker, SELF_TRADE)
+                continue
+            fill = min(qty, bid.leaves_qty, ask.leaves_qty)
+            qty -= fill
+            self._emit_uncrossed(maker, taker, px, fill)
+
+    def _emit_uncrossed(self, maker: Order, taker: Order, px: int, qty: int) -> None:
+        self.emit(
+            Traded(
+                self.trade_id + 1,
+                taker.symbol,
+                BUY if taker.is_buy else SELL,
+                px,
+                qty,
+                maker.order_id,
+                maker.account_id,
+                maker.leaves_qty - qty,
+                taker.order_id,
+                taker.account_id,
+                taker.leaves_qty == qty,
+                True,
+                maker.group_id,
+                taker.group_id,
+            )
+        )
+        self.note_print(px)
+        if maker.group_id:
+            self.group_traded(maker.group_id, maker.order_id, qty)
+        if taker.group_id:
+            self.group_traded(taker.group_id, taker.order_id, qty)
+
+    def _decide_closing_call(self, message: BeginClosingCall) -> None:
+        if self.phase != CONTINUOUS or message.session_date != self.session_date:
+            return
+        self.emit(ClosingCallBegun(message.session_date))
+        for waiting in self.queue.orders():
+            if waiting.time_in_force == CLS:
+                self._join_call(self.books[waiting.symbol], copy_of(waiting), CLOSING_CALL)
+
+    def _close(self, session_date: str) -> None:
+        """The closing auction where there was a call; its print elects nothing. Then the day ends.
+
+        A volatility auction that is on, or an opening call that never opened, ends with it.
+        """
+        self.electing = False
+        for symbol in sorted(self.books):
+            book = self.books[symbol]
+            if book.own_phase == VOLATILITY_AUCTION or (
+                self.phase != CONTINUOUS and book.own_phase != HALT
+            ):
+                self._closing_auction(book)
+        for symbol in sorted(self.books):
+            self._end_day(self.books[symbol])
+        for order in self.queue.orders():
+            if order.time_in_force == CLS:
+                self.end(order, MISSED_AUCTION)
+        self.electing = True
         self._mark()
         self.emit(SessionClosed(session_date))
 
+    def _closing_auction(self, book: ListedBook) -> None:
+        self._auction(book, CLOSING_CALL)
+        self.finish(book)
+        # An exit that came alive in it may cross what is left.
+        while uncross(book, book.price(), book.tick_size).qty:
+            self._auction(book, CLOSING_CALL)
+            self.finish(book)
+
+    def _end_day(self, book: ListedBook) -> None:
+        """DAY orders expire, groups as a whole."""
+        orders = book.bids.orders() + book.asks.orders()
+        orders += book.stops.sells.orders() + book.stops.buys.orders()
+        orders += list(book.elected.values())
+        for order in orders:
+            if order.time_in_force == DAY:
+                group = self.groups.get(order.group_id) if order.group_id else None
+                if group is not None:
+                    self.end_group(group, order.order_id, END_OF_DAY)
+                elif not order.group_id:
+                    self.end(order, END_OF_DAY)
+            elif order.time_in_force in (OPG, CLS):
+                self.end(order, MISSED_AUCTION)
+            elif order.ord_type == MARKET:
+                self.end(order, UNFILLED_REMAINDER)
+
+    # ---- halts and freezes
+
+    def _decide_restrict(self, message: RestrictInstrument) -> None:
+        book = self.books.get(message.symbol)
+        if book is None:
+            return
+        if message.state == HALTED:
+            if book.own_phase != HALT:
+                self.emit(PhaseChanged(book.symbol, HALT, OPERATOR, 0, message.reason))
+        elif book.own_phase == HALT:
+            if self.phase != CONTINUOUS:
+                self.emit(PhaseChanged(book.symbol, self.phase, OPERATOR, 0, message.reason))
+            elif book.call_s == 0:
+                self._reopen(book)
+            else:
+                until_us = self._now_us + book.call_s * _US_PER_S
+                self.emit(
+                    PhaseChanged(
+                        book.symbol, VOLATILITY_AUCTION, OPERATOR, until_us, message.reason
+                    )
+                )
+
+    def _reopen(self, book: ListedBook) -> None:
+        """The auction after a halt or a band; stops that were elected before it run first."""
+        self._auction(book, VOLATILITY_AUCTION)
+        self.emit(PhaseChanged(book.symbol, self.phase, CALL_ENDED))
+        self.finish(book)
+        self._release(book.symbol)
+
+    def _decide_freeze(self, message: AccountFrozen) -> None:
+        if message.frozen == (message.account_id in self.frozen):
+            return
+        self.emit(FreezeNoted(message.account_id, message.frozen))
+        if not message.frozen:
+            for symbol in sorted(self.books):
+                book = self.books[symbol]
+                if book.elected:
+                    self.begin(book)
+                    self.finish(book)
+
+    # ---- finding and telling
+
     def _find(self, symbol: str, order_id: str, account_id: str) -> Order | None:
-        """An open order of an account: resting or queued."""
+        """An open order of an account: resting, parked, elected or queued."""
         book = self.books.get(symbol)
         if book is None:
             return None
         order = book.orders.get(order_id)
         if order is None:
-            order = self.queued.get(order_id)
+            order = self._find_at(book, order_id)
         if order is not None and order.account_id != account_id:
             return None
         return order
-
-    # ---- events with many fields
-
-    def emit_removed(self, order: Order, reason: str) -> None:
-        """Emit `Removed`; what a notional order has left is money, so its quantity left is 0."""
-        leaves_qty = 0 if order.budget else order.leaves_qty
-        self.emit(Removed(order.order_id, order.account_id, order.symbol, leaves_qty, reason))
 
     def _emit_queued(self, order: Order) -> None:
         total = 0 if order.leaves_qty == UNBOUNDED else order.cum_qty + order.leaves_qty
@@ -333,6 +856,11 @@ class MatchingStage(Stage):
                 order.step,
                 order.limit_px if is_market else 0,
                 order.cum_qty,
+                order.stop_px,
+                order.trail_px,
+                order.trail_ppm,
+                order.group_id,
+                order.reduces,
             )
         )
 
@@ -348,372 +876,44 @@ class MatchingStage(Stage):
                 requeued,
                 heir.time_in_force,
                 heir.expire_us,
+                heir.stop_px,
+                heir.trail_px,
+                heir.trail_ppm,
+                heir.group_id,
             )
         )
 
-    # ---- apply
 
-    def apply(self, event: Message, ts_us: int) -> None:
-        """Change the state as an event says."""
-        kind = _APPLY.get(type(event), 0)
-        if kind == 1:
-            self._apply_traded(event, ts_us)
-        elif kind == 2:
-            self._apply_rested(event, ts_us)
-        elif kind == 3:
-            self._apply_removed(event, ts_us)
-        elif kind == 4:
-            self._apply_amended(event, ts_us)
-        elif kind == 5:
-            self._apply_decremented(event, ts_us)
-        elif kind == 6:
-            self._apply_queued(event)
-        elif kind == 7:
-            self._apply_marked(event)
-        elif kind == 8:
-            self._apply_instrument(event)
-        elif kind == 9:
-            self._apply_session(event, True)
-        elif kind == 10:
-            self._apply_session(event, False)
-        elif kind == 0:
-            raise InvariantError(f"{self.shard} does not know {type(event).__name__}")
-
-    def _apply_traded(self, event: Any, ts_us: int) -> None:
-        book = self.books[event.symbol]
-        maker = book.orders[event.maker_order_id]
-        qty: int = event.last_qty
-        if maker.leaves_qty != qty + int(event.maker_leaves_qty):
-            raise InvariantError(f"{self.shard}: the maker keeps what it had less the fill")
-        book.fill(maker, qty)
-        if maker.leaves_qty == 0 and maker.expire_us:
-            del self.expiring[maker.order_id]
-        px: int = event.last_px
-        if px != book.last_px:
-            book.last_px = px
-            self._compare_mark(book)
-        book.last_qty = qty
-        book.last_trade_us = ts_us
-        self.trade_id = event.trade_id
-        book.touch(ts_us)
-        if self.queued:
-            self._apply_traded_queued(event, qty)
-
-    def _apply_traded_queued(self, event: Any, qty: int) -> None:
-        """The taker may come out of the queue; there it stays until its last event."""
-        taker = self.queued.get(event.taker_order_id)
-        if taker is not None:
-            taker.cum_qty += qty
-            if taker.leaves_qty != UNBOUNDED:
-                taker.leaves_qty -= qty
-                self.queue.qty -= qty
-            if event.taker_done:
-                self._unqueue(taker)
-
-    def _apply_rested(self, event: Any, ts_us: int) -> None:
-        if self.queued:
-            waiting = self.queued.get(event.order_id)
-            if waiting is not None:
-                self._unqueue(waiting)
-        order = Order(
-            event.order_id,
-            event.account_id,
-            event.side == BUY,
-            event.limit_px,
-            event.leaves_qty,
-            event.time_in_force,
-            event.stp,
-            event.symbol,
-            LIMIT,
-            event.cum_qty,
-            event.expire_us,
-            event.post_only,
-        )
-        book = self.books[order.symbol]
-        book.rest(order)
-        book.touch(ts_us)
-        if order.expire_us:
-            self._expect(order)
-
-    def _apply_removed(self, event: Any, ts_us: int) -> None:
-        book = self.books.get(event.symbol)
-        if book is None:
-            return
-        order = book.orders.get(event.order_id)
-        if order is not None:
-            book.remove(order)
-            book.touch(ts_us)
-            if order.expire_us:
-                del self.expiring[order.order_id]
-        elif self.queued:
-            order = self.queued.get(event.order_id)
-            if order is not None:
-                self._unqueue(order)
-
-    def _apply_decremented(self, event: Any, ts_us: int) -> None:
-        book = self.books[event.symbol]
-        qty: int = event.by_qty
-        order = book.orders.get(event.order_id)
-        if order is not None:
-            book.shrink(order, qty)
-            book.touch(ts_us)
-            if order.leaves_qty == 0 and order.expire_us:
-                del self.expiring[order.order_id]
-            return
-        order = self.queued.get(event.order_id)
-        if order is not None:
-            order.leaves_qty -= qty
-            self.queue.qty -= qty
-
-    def _apply_amended(self, event: Any, ts_us: int) -> None:
-        book = self.books[event.symbol]
-        order = book.orders.get(event.orig_order_id)
-        rests = order is not None
-        if order is None:
-            order = self.queued[event.orig_order_id]
-        if order.expire_us:
-            del self.expiring[order.order_id]
-        leaves_qty: int = event.leaves_qty
-        gone: bool = event.requeued or (leaves_qty == 0 and order.leaves_qty != UNBOUNDED)
-        if rests:
-            book.touch(ts_us)
-            if gone:
-                book.remove(order)
-                return
-            if leaves_qty < order.leaves_qty:
-                book.shrink(order, order.leaves_qty - leaves_qty)
-            book.rename(order, event.order_id)
-        else:
-            del self.queued[order.order_id]
-            if gone:
-                self.queue.unlink(order)
-                return
-            if order.leaves_qty != UNBOUNDED:
-                self.queue.qty -= order.leaves_qty - leaves_qty
-                order.leaves_qty = leaves_qty
-            order.order_id = event.order_id
-            self.queued[order.order_id] = order
-        order.time_in_force = event.time_in_force
-        order.expire_us = event.expire_us
-        if order.expire_us:
-            self._expect(order)
-
-    def _apply_queued(self, event: Any) -> None:
-        is_market = event.ord_type == MARKET
-        cap: int = event.order_qty
-        budget: int = event.notional
-        cum_qty: int = event.cum_qty
-        order = Order(
-            event.order_id,
-            event.account_id,
-            event.side == BUY,
-            event.collar_px if is_market else event.limit_px,
-            cap - cum_qty if cap or not budget else UNBOUNDED,
-            event.time_in_force,
-            event.stp,
-            event.symbol,
-            event.ord_type,
-            cum_qty,
-            event.expire_us,
-            event.post_only,
-            budget,
-            event.step,
-        )
-        self._enqueue(order)
-
-    def _apply_marked(self, event: Any) -> None:
-        book = self.books[event.symbol]
-        book.marked_px = event.last_px
-        self._compare_mark(book)
-
-    def _apply_instrument(self, event: Any) -> None:
-        symbol: str = event.symbol
-        self.instruments[symbol] = event
-        if symbol not in self.books:
-            self.books[symbol] = ListedBook(symbol)
-
-    def _apply_session(self, event: Any, is_open: bool) -> None:
-        self.is_open = is_open
-        self.session_date = event.session_date
-
-    # ---- the parts of the state that find orders
-
-    def _enqueue(self, order: Order) -> None:
-        self.queued[order.order_id] = order
-        self.queue.append(order)
-        if order.expire_us:
-            self._expect(order)
-
-    def _unqueue(self, order: Order) -> None:
-        del self.queued[order.order_id]
-        self.queue.unlink(order)
-        if order.expire_us:
-            del self.expiring[order.order_id]
-
-    def _expect(self, order: Order) -> None:
-        """Note when an order expires."""
-        self.expiring[order.order_id] = order
-        heappush(self.expiries, (order.expire_us, order.order_id))
-        if len(self.expiries) > 2 * len(self.expiring) + _EXPIRIES_SPARE:
-            self.expiries = [(open_.expire_us, name) for name, open_ in self.expiring.items()]
-            heapify(self.expiries)
-
-    def _compare_mark(self, book: ListedBook) -> None:
-        """Note whether a symbol's last price has yet to be told."""
-        if book.last_px != book.marked_px:
-            self.unmarked[book.symbol] = True
-        elif book.symbol in self.unmarked:
-            del self.unmarked[book.symbol]
-
-    # ---- reading
-
-    def snapshot(self, symbol: str, depth_max: int) -> BookSnapshot | None:
-        """The book of a symbol, at most `depth_max` levels a side; None when it is not listed."""
-        book = self.books.get(symbol)
-        if book is None:
-            return None
-        return BookSnapshot(
-            symbol,
-            self.epoch,
-            book.book_seq,
-            book.as_of_us,
-            book.bids.top(depth_max),
-            book.asks.top(depth_max),
-            book.last_px,
-            book.last_qty,
-            book.last_trade_us,
-            self.is_open,
-        )
-
-    def dump(self) -> bytes:
-        """The whole state as canonical JSON, books in priority order."""
-        return bytes(
-            _encode_state(
-                {
-                    "instruments": [
-                        codec.encode(self.instruments[symbol]).decode()
-                        for symbol in sorted(self.instruments)
-                    ],
-                    "books": [_book_row(self.books[symbol]) for symbol in sorted(self.books)],
-                    "queue": [_order_row(order) for order in self.queue.orders()],
-                    "open": self.is_open,
-                    "session_date": self.session_date,
-                    "trade_id": self.trade_id,
-                }
-            )
-        )
-
-    def load(self, state: bytes, seq: int, ts_us: int) -> None:
-        """Take on a state that `dump` gave at `seq`; what was there before is gone."""
-        fields: Any = _decode_state(state)
-        self.seq = seq
-        self.ts_us = ts_us
-        self.emitted = []
-        self.queue = Level(0, 0)
-        self.queued = {}
-        self.unmarked = {}
-        self.expiring = {}
-        self.expiries = []
-        self.instruments = {}
-        for text in fields["instruments"]:
-            defined: Any = codec.decode("InstrumentDefined", text)
-            self.instruments[defined.symbol] = defined
-        self.books = {}
-        for row in fields["books"]:
-            self._load_book(row)
-        for row in fields["queue"]:
-            self._enqueue(_row_order(row))
-        self.is_open = fields["open"]
-        self.session_date = fields["session_date"]
-        self.trade_id = fields["trade_id"]
-
-    def _load_book(self, row: Any) -> None:
-        book = ListedBook(row["symbol"])
-        book.book_seq = row["book_seq"]
-        book.as_of_us = row["as_of_us"]
-        book.last_px = row["last_px"]
-        book.last_qty = row["last_qty"]
-        book.last_trade_us = row["last_trade_us"]
-        book.marked_px = row["marked_px"]
-        self._compare_mark(book)
-        for resting in row["bids"] + row["asks"]:
-            order = _row_order(resting)
-            book.rest(order)
-            if order.expire_us:
-                self._expect(order)
-        self.books[book.symbol] = book
-
-    def verify(self) -> None:
-        """Check every invariant of the stage; `InvariantError` when one is broken."""
-        expiring = 0
-        check(sorted(self.books) == sorted(self.instruments), "every listed symbol has a book")
-        for symbol in sorted(self.books):
-            book = self.books[symbol]
-            book.verify()
-            check(
-                (book.last_px != book.marked_px) == (symbol in self.unmarked),
-                "a symbol is unmarked while its last price is not the marked one",
-            )
-            for order in book.bids.orders() + book.asks.orders():
-                check(order.symbol == symbol, "an order stands in the book of its symbol")
-                check(order.may_rest(), "only orders that may rest do")
-                check(order.order_id not in self.queued, "an order rests or waits, never both")
-                check(
-                    self.is_open or order.time_in_force != DAY,
-                    "no DAY order rests outside the session",
-                )
-                expiring += self._verify_expiry(order)
-        waiting = self.queue.orders()
-        check(len(waiting) == self.queue.count == len(self.queued), "the queue counts its orders")
-        for order in waiting:
-            check(self.queued.get(order.order_id) is order, "a queued order is known by its id")
-            expiring += self._verify_expiry(order)
-        check(expiring == len(self.expiring), "only open orders are expected to expire")
-
-    def _verify_expiry(self, order: Order) -> int:
-        if order.expire_us == 0:
-            return 0
-        check(self.expiring.get(order.order_id) is order, "an order that expires is expected to")
-        check((order.expire_us, order.order_id) in self.expiries, "an expiry is in the heap")
-        return 1
+def _head(level: Level) -> Order:
+    order = level.head
+    if order is None:
+        raise InvariantError("a level holds at least one order")
+    return order
 
 
-class EventTape(Tape):
-    """Tells a match as events of a stage; applying them carries it out."""
+def _other(side: str) -> str:
+    return SELL if side == BUY else BUY
 
-    def __init__(self, stage: MatchingStage) -> None:
-        self.stage = stage
 
-    def trade(self, book: Book, maker: Order, taker: Order, qty: int) -> None:
-        """Emit `Traded`."""
-        stage = self.stage
-        stage.emit(
-            Traded(
-                stage.trade_id + 1,
-                taker.symbol,
-                BUY if taker.is_buy else SELL,
-                maker.limit_px,
-                qty,
-                maker.order_id,
-                maker.account_id,
-                maker.leaves_qty - qty,
-                taker.order_id,
-                taker.account_id,
-                taker.leaves_qty == 0,
-            )
-        )
+def _leg_stp(stp: str) -> str:
+    """A leg protects a position: where it meets an order of its account, that one goes."""
+    return stp if stp == STP_ALLOW else STP_OLDEST
 
-    def prevent(self, book: Book, maker: Order) -> None:
-        """Emit the maker's `Removed`."""
-        self.stage.emit_removed(maker, SELF_TRADE)
 
-    def decrement(self, book: Book, maker: Order, taker: Order, qty: int) -> None:
-        """Emit `Decremented` of both, and `Removed` of a maker with nothing left."""
-        stage = self.stage
-        for order in (maker, taker):
-            stage.emit(Decremented(order.order_id, order.account_id, order.symbol, qty))
-        if maker.leaves_qty == 0:
-            stage.emit_removed(maker, SELF_TRADE)
+def _open_qty(group: Group) -> int:
+    """What a group may give up."""
+    return group.order_qty if group.state == WAITING else group.remaining()
+
+
+def _at_or_through(is_buy: bool, stop_px: int, px: int) -> bool:
+    return px >= stop_px if is_buy else px <= stop_px
+
+
+def _straddles(is_buy: bool, tp_px: int, stop_px: int, px: int) -> bool:
+    """Whether the price of the market is between the legs; without a price nothing is."""
+    if px == 0:
+        return False
+    return tp_px < px < stop_px if is_buy else stop_px < px < tp_px
 
 
 def _heir(order: Order, message: Any) -> Order:
@@ -721,11 +921,17 @@ def _heir(order: Order, message: Any) -> Order:
 
     The order's own count of fills decides: the one the replace was checked against may be older.
     """
-    heir = _copy(order)
+    heir = copy_of(order)
     heir.order_id = message.order_id
     limit_px: int = message.limit_px
     if limit_px and order.ord_type != MARKET:
         heir.limit_px = limit_px
+    stop_px: int = message.stop_px
+    if stop_px and order.stop_px:
+        heir.stop_px = stop_px
+    if message.trail_px or message.trail_ppm:
+        heir.trail_px = message.trail_px
+        heir.trail_ppm = message.trail_ppm
     total: int = message.order_qty
     if total and order.leaves_qty != UNBOUNDED:
         heir.leaves_qty = total - order.cum_qty if total > order.cum_qty else 0
@@ -738,60 +944,3 @@ def _heir(order: Order, message: Any) -> Order:
     elif expire_us:
         heir.expire_us = expire_us
     return heir
-
-
-def _copy(order: Order) -> Order:
-    return Order(
-        order.order_id,
-        order.account_id,
-        order.is_buy,
-        order.limit_px,
-        order.leaves_qty,
-        order.time_in_force,
-        order.stp,
-        order.symbol,
-        order.ord_type,
-        order.cum_qty,
-        order.expire_us,
-        order.post_only,
-        order.budget,
-        order.step,
-    )
-
-
-def _order_row(order: Order) -> list[Any]:
-    """An order as it stands in a dump: the arguments of `Order`."""
-    return [
-        order.order_id,
-        order.account_id,
-        order.is_buy,
-        order.limit_px,
-        order.leaves_qty,
-        order.time_in_force,
-        order.stp,
-        order.symbol,
-        order.ord_type,
-        order.cum_qty,
-        order.expire_us,
-        order.post_only,
-        order.budget,
-        order.step,
-    ]
-
-
-def _row_order(row: Any) -> Order:
-    return Order(*row)
-
-
-def _book_row(book: ListedBook) -> dict[str, Any]:
-    return {
-        "symbol": book.symbol,
-        "book_seq": book.book_seq,
-        "as_of_us": book.as_of_us,
-        "last_px": book.last_px,
-        "last_qty": book.last_qty,
-        "last_trade_us": book.last_trade_us,
-        "marked_px": book.marked_px,
-        "bids": [_order_row(order) for order in book.bids.orders()],
-        "asks": [_order_row(order) for order in book.asks.orders()],
-    }

@@ -54,8 +54,6 @@ AMENDED = "AMENDED"
 # Why a group is closed.
 TP_FILLED = "TP_FILLED"
 SL_FILLED = "SL_FILLED"
-BOTH_FILLED = "BOTH_FILLED"
-"""Take-profit and stop-loss each sold a part."""
 GROUP_CLOSED_CANCELLED = "CANCELLED"
 GROUP_CLOSED_EXPIRED = "EXPIRED"
 
@@ -65,6 +63,9 @@ TOO_LATE = "TOO_LATE"
 """The stop has been elected: only its limit price and a cancel are left to ask for."""
 HALTED = "HALTED"
 """While a book is halted orders may be cancelled, not changed."""
+
+ENTRY_ALIVE = "ENTRY_ALIVE"
+"""The quantity of a bracket is its entry's while that is open."""
 
 # Why the phase of a book changes.
 PRICE_BAND = "PRICE_BAND"
@@ -415,6 +416,13 @@ class GroupAmended(Message, frozen=True, gc=False):
     order_qty: Qty
 
 
+class FreezeNoted(Message, frozen=True, gc=False):
+    """Elected stops of a frozen account wait, those that reduce its position do not."""
+
+    account_id: str
+    frozen: bool
+
+
 class GroupClosed(Message, frozen=True, gc=False):
     """Nothing of a group is alive any more."""
 
@@ -459,13 +467,17 @@ class Traded(Message, frozen=True, gc=False):
 
 
 class Removed(Message, frozen=True, gc=False):
-    """An order is no longer working, or never came to rest; `leaves_qty` was still open."""
+    """An order is no longer working, or never came to rest; `leaves_qty` was still open.
+
+    Legs of a group end by `LegCancelled`; the group of a removed entry is named.
+    """
 
     order_id: str
     account_id: str
     symbol: str
     leaves_qty: Qty
     reason: str
+    group_id: str = ""
 
 
 class Decremented(Message, frozen=True, gc=False):
@@ -587,4 +599,5 @@ register(
     GroupAmended,
     GroupClosed,
     GroupRefused,
+    FreezeNoted,
 )

@@ -44,16 +44,12 @@ class BooksView:
         All partitions are told the same; the one that was told least decides what is due.
         """
         least = min(self._replicas.values(), key=_told)
-        return least.session_date, _phase(least)
+        return least.session_date, least.phase
 
     def session_open(self) -> bool:
         """Whether continuous trading is on, in every partition."""
-        return all(replica.is_open for replica in self._replicas.values())
+        return all(replica.phase == CONTINUOUS for replica in self._replicas.values())
 
 
 def _told(replica: MatchingStage) -> tuple[str, int]:
-    return replica.session_date, _PHASES.index(_phase(replica))
-
-
-def _phase(replica: MatchingStage) -> str:
-    return CONTINUOUS if replica.is_open else CLOSED
+    return replica.session_date, _PHASES.index(replica.phase)

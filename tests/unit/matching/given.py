@@ -178,10 +178,11 @@ def rested(
     filled: int = 0,
     post_only: bool = False,
     symbol: str = SYMBOL,
+    ord_type: str = LIMIT,
 ) -> Rested:
     return Rested(
         order_id, account or side.lower(), symbol, side, tif, usd * USD, shares * SHARE, expire_us,
-        stp, filled * SHARE, post_only,
+        stp, filled * SHARE, post_only, "", ord_type,
     )  # fmt: skip
 
 
@@ -197,11 +198,12 @@ def traded(
     done: bool = False,
     maker_account: str = "",
     taker_account: str = "",
+    auction: bool = False,
 ) -> Traded:
     other = SELL if side == BUY else BUY
     return Traded(
         trade_id, SYMBOL, side, usd * USD, shares * SHARE, maker, maker_account or other.lower(),
-        maker_leaves * SHARE, taker, taker_account or side.lower(), done,
+        maker_leaves * SHARE, taker, taker_account or side.lower(), done, auction,
     )  # fmt: skip
 
 

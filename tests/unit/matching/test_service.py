@@ -4,10 +4,12 @@ import pytest
 
 from nexustrade.core.codec import Message
 from nexustrade.core.errors import InvariantError
-from nexustrade.core.terms import BUY, SELL
+from nexustrade.core.terms import BUY, CLOSED, CLOSING_CALL, CONTINUOUS, OPENING_CALL, SELL
 from nexustrade.kernel.ports import LogEntry
 from nexustrade.matching.domain import MatchingStage
 from nexustrade.matching.messages import (
+    BeginClosingCall,
+    BeginOpeningCall,
     BooksQuery,
     CloseSession,
     DefineInstrument,
@@ -70,12 +72,12 @@ async def test_partitions_stand_side_by_side() -> None:
     assert not view.session_open()
     await view.receive(_published(stages[0], *_listing("AAA")))
     assert not view.session_open()
-    assert view.session() == ("", False)
+    assert view.session() == ("", CLOSED)
     await view.receive(
         _published(stages[1], *_listing("BBB"), limit("b", BUY, 5, 100, symbol="BBB"))
     )
     assert view.session_open()
-    assert view.session() == (FIRST_DAY, True)
+    assert view.session() == (FIRST_DAY, CONTINUOUS)
     found = view.snapshot("BBB", 1)
     assert found is not None
     assert found.bids == ((100 * 10_000, 5 * SHARE, 1),)
@@ -88,3 +90,22 @@ async def test_entries_of_other_streams_are_passed_over() -> None:
     view = BooksView([MatchingStage("matching-0")])
     await view.receive(_published(MatchingStage("matching-7"), *_listing(SYMBOL)))
     assert view.snapshot(SYMBOL, 1) is None
+
+
+async def test_the_partition_that_was_told_least_says_how_far_the_session_is() -> None:
+    ahead, behind = MatchingStage("matching-0"), MatchingStage("matching-1")
+    view = BooksView([MatchingStage(stage.shard) for stage in (ahead, behind)])
+    steps = [
+        (BeginOpeningCall(FIRST_DAY), OPENING_CALL),
+        (OpenSession(FIRST_DAY), CONTINUOUS),
+        (BeginClosingCall(FIRST_DAY), CLOSING_CALL),
+        (CloseSession(FIRST_DAY), CLOSED),
+    ]
+    told = ("", CLOSED)
+    for command, phase in steps:
+        await view.receive(_published(ahead, command))
+        assert view.session() == told
+        told = (FIRST_DAY, phase)
+        await view.receive(_published(behind, command))
+        assert view.session() == told
+        assert view.session_open() is (phase == CONTINUOUS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nexustrade.core.terms import BUY, DAY, FOK, GTC, GTD, IOC, MARKET, SELL
+from nexustrade.core.terms import BUY, DAY, FOK, GTC, GTD, IOC, MARKET, OPENING_CALL, SELL
 from nexustrade.matching.messages import (
     BY_REQUEST,
     END_OF_DAY,
@@ -18,6 +18,7 @@ from nexustrade.matching.messages import (
     SessionClosed,
     SessionOpened,
     Tick,
+    Uncrossed,
 )
 from nexustrade.orders.messages import OrderAccepted
 from tests.unit.matching.given import (
@@ -126,7 +127,10 @@ def test_market_orders_wait_with_their_protection_limit(tif: str) -> None:
     ]
     assert scene.when(OpenSession(NEXT_DAY)) == [
         SessionOpened(NEXT_DAY),
-        traded(1, BUY, 2, 104, "s1", 0, "t"),
+        rested("t", BUY, 5, 105, tif=tif, ord_type=MARKET),
+        # What is left on the buying side presses the price up, within the limits that trade.
+        Uncrossed(SYMBOL, OPENING_CALL, 105 * USD, 2 * SHARE, 3 * SHARE, BUY),
+        traded(1, BUY, 2, 105, "s1", 0, "t", auction=True),
         removed("t", 3, UNFILLED_REMAINDER),
     ]
 
@@ -142,7 +146,7 @@ def test_a_notional_order_waits_with_its_amount() -> None:
     ]
 
 
-def test_the_queue_is_released_in_order_of_arrival() -> None:
+def test_the_queue_meets_in_the_opening_auction_at_one_price() -> None:
     scene = Scene(
         limit("b1", BUY, 3, 100),
         limit("s1", SELL, 1, 99),
@@ -154,12 +158,13 @@ def test_the_queue_is_released_in_order_of_arrival() -> None:
     assert scene.when(OpenSession(FIRST_DAY)) == [
         SessionOpened(FIRST_DAY),
         rested("b1", BUY, 3, 100),
-        traded(1, SELL, 1, 100, "b1", 2, "s1", done=True),
+        rested("s1", SELL, 1, 99),
         rested("b2", BUY, 1, 101),
-        traded(2, SELL, 1, 101, "b2", 0, "s2"),
-        traded(3, SELL, 2, 100, "b1", 0, "s2"),
-        rested("s2", SELL, 1, 100, filled=3),
+        rested("s2", SELL, 4, 100),
         rested("b3", BUY, 1, 98),
+        Uncrossed(SYMBOL, OPENING_CALL, 100 * USD, 4 * SHARE, 1 * SHARE, SELL),
+        traded(1, BUY, 1, 100, "s1", 0, "b2", done=True, auction=True),
+        traded(2, SELL, 3, 100, "b1", 0, "s2", auction=True),
     ]
     assert scene.stage.queued == {}
 
