@@ -23,10 +23,20 @@ COMPILED_MODULES: Final = (
     "nexustrade.matching.play",
     "nexustrade.matching.state",
     "nexustrade.matching.triggers",
+    "nexustrade.orders.admission",
+    "nexustrade.orders.applied",
     "nexustrade.orders.domain",
+    "nexustrade.orders.exits",
+    "nexustrade.orders.groups",
     "nexustrade.orders.history",
+    "nexustrade.orders.holdings",
+    "nexustrade.orders.margin",
     "nexustrade.orders.risk",
+    "nexustrade.orders.saved",
+    "nexustrade.orders.settling",
     "nexustrade.orders.state",
+    "nexustrade.orders.terms",
+    "nexustrade.orders.upkeep",
 )
 
 _EXTENSION_SUFFIXES: Final = (".so", ".pyd")

@@ -163,6 +163,15 @@ class Words:
     def resized(self, e: orders.GroupResized) -> str:
         return f"the quantity of the group and its legs is {qty_text(e.order_qty)}"
 
+    def liquidation(self, e: orders.LiquidationStarted) -> str:
+        if not e.qty:
+            return f"{e.account_id}: nothing is left to liquidate in {e.symbol}"
+        verb = "sold" if e.qty > 0 else "bought back"
+        return (
+            f"{e.account_id}: a margin call was not met, {usd_text(e.deficit)} USD lack:"
+            f" {qty_text(abs(e.qty))} {e.symbol} are {verb} by {self.name(e.order_id)}"
+        )
+
     # ------------------------------------------------------------ matching stage
 
     def traded(self, e: matching.Traded) -> str:
@@ -274,6 +283,7 @@ _SAY: Final[dict[type[Message], Callable[[Words, Any], str]]] = {
     orders.OrderTriggered: Words.triggered,
     orders.OrderTrailed: Words.trailed,
     orders.TradeBusted: Words.busted,
+    orders.LiquidationStarted: Words.liquidation,
     orders.ViolationFound: Words.violation,
     orders.GroupAccepted: Words.group_accepted,
     orders.GroupRejected: Words.group_rejected,

@@ -390,6 +390,9 @@ class LegsActivated(Message, frozen=True, gc=False):
     reserved_qty: Qty = 0
     cover_qty: Qty = 0
     cause: str = ""
+    tp_order_id: str = ""
+    sl_order_id: str = ""
+    """The legs that are alive."""
 
 
 class OrderTriggered(Message, frozen=True, gc=False):
@@ -453,12 +456,19 @@ class GroupAmendRejected(Message, frozen=True, gc=False):
 
 
 class GroupResized(Message, frozen=True, gc=False):
-    """The quantity of a group and of its legs is `order_qty` from here on."""
+    """The quantity of a group is `order_qty` from here on.
+
+    `tp_qty` and `sl_qty` are those of its legs, which are what the other leg has not filled.
+    """
 
     account_id: str
     group_id: str
     order_qty: Qty
     cause: str = ""
+    tp_order_id: str = ""
+    tp_qty: Qty = 0
+    sl_order_id: str = ""
+    sl_qty: Qty = 0
 
 
 class OrderRejected(Message, frozen=True, gc=False):
@@ -701,12 +711,16 @@ class MarginCallMet(Message, frozen=True, gc=False):
 
 
 class LiquidationStarted(Message, frozen=True, gc=False):
-    """A margin call was not met: the positions' groups and orders are cancelled and sold next."""
+    """A margin call was not met: groups and orders in the symbol are cancelled, then `qty` is sold.
+
+    Below 0 that much is bought back. `order_id` is the sale's. `qty` 0: nothing was left to sell.
+    """
 
     account_id: str
     symbol: str
     qty: Qty
     deficit: Usd
+    order_id: str = ""
 
 
 class VenueBlocked(Message, frozen=True, gc=False):
@@ -849,6 +863,8 @@ class OrderRecord(Message, frozen=True, gc=False):
     role: str = ""
     """ENTRY, TAKE_PROFIT or STOP_LOSS in its group."""
     triggered_us: int = 0
+    held: bool = False
+    """A leg that waits for its entry, or (a stop-loss beside a take-profit) for a trade."""
 
 
 class GroupRecord(Message, frozen=True, gc=False):

@@ -1,6 +1,7 @@
 """Risk: what an order may cost at worst, and what an account can afford. Pure functions in cents.
 
-Cash accounts pay in full: buying power is cash less reservations. Margin accounts follow
+Cash accounts pay in full: buying power is cash less reservations, without the proceeds that have
+not settled where the account may not use them. Margin accounts follow
 Regulation T: initial requirement 50 % of a long, 150 % of a short of which the sale's proceeds are
 100 %, so 50 % of equity as well; maintenance 25 % long and 30 % short (FINRA rule 4210);
 buying power = (equity - requirement of positions - reservations) / initial rate.
@@ -41,16 +42,27 @@ def value(account: Account, instruments: dict[str, Instrument]) -> Valuation:
             worth = notional(instrument.last_px, qty)
             v.long_value += worth
             v.initial += share_up(worth, rate if instrument.marginable else PPM_ONE)
-            v.maintenance += share_up(
-                worth, MAINTENANCE_LONG_PPM if instrument.marginable else PPM_ONE
-            )
+            v.maintenance += share_up(worth, maintenance_ppm(instrument, True))
         else:
             worth = notional(instrument.last_px, -qty)
             v.short_value -= worth
             v.initial += share_up(worth, INITIAL_PPM)
-            v.maintenance += share_up(worth, MAINTENANCE_SHORT_PPM)
+            v.maintenance += share_up(worth, maintenance_ppm(instrument, False))
     v.equity = account.cash + v.long_value + v.short_value
     return v
+
+
+def maintenance_ppm(instrument: Instrument, long: bool) -> int:
+    """The maintenance rate of a position with the house's add-on, in parts per million.
+
+    A long position never needs more than it is worth.
+    """
+    if not long:
+        return MAINTENANCE_SHORT_PPM + instrument.maintenance_addon_ppm
+    if not instrument.marginable:
+        return PPM_ONE
+    rate = MAINTENANCE_LONG_PPM + instrument.maintenance_addon_ppm
+    return rate if rate < PPM_ONE else PPM_ONE
 
 
 def initial_ppm(account: Account) -> int:
@@ -63,7 +75,7 @@ def initial_ppm(account: Account) -> int:
 def excess(account: Account, instruments: dict[str, Instrument]) -> int:
     """Cents free for new reservations; below 0 when the account is under water."""
     if account.account_type != MARGIN:
-        return account.cash - account.reserved
+        return account.spendable() - account.reserved
     v = value(account, instruments)
     return v.equity - v.initial - account.reserved
 
@@ -108,6 +120,46 @@ def collar(instrument: Instrument, side: str) -> int:
     tick = tick_at(instrument, price)
     price = -(-price // tick) * tick
     return price if price > 0 else tick
+
+
+def stop_worst(instrument: Instrument, stop_px: int) -> int:
+    """The worst price that a stop to buy is held at: the collar above its stop, up to a tick."""
+    return tick_up(instrument, stop_px + stop_px * instrument.collar_ppm // PPM_ONE)
+
+
+def trailed(instrument: Instrument, side: str, hwm_px: int, trail_px: int, trail_ppm: int) -> int:
+    """Where a trailing stop stands for a high-water mark: away from it, rounded away to a tick."""
+    distance = trail_px if trail_px else -(-hwm_px * trail_ppm // PPM_ONE)
+    if side == BUY:
+        return tick_up(instrument, hwm_px + distance)
+    return tick_down(instrument, hwm_px - distance)
+
+
+def tick_up(instrument: Instrument, price: int) -> int:
+    """The lowest price on a tick that is not below `price`."""
+    tick = tick_at(instrument, price)
+    return -(-price // tick) * tick
+
+
+def tick_down(instrument: Instrument, price: int) -> int:
+    """The highest price on a tick that is not above `price`; at least one tick."""
+    tick = tick_at(instrument, price)
+    down = price // tick * tick
+    return down if down > tick else tick
+
+
+def exit_px(instrument: Instrument, side: str, closes: bool, limit_px: int, stop_px: int) -> int:
+    """The worst price that an order with a limit or a stop is held at.
+
+    A short is valued at the market: what it may cost is not bounded by its own price.
+    """
+    if side == BUY:
+        return limit_px if limit_px else stop_worst(instrument, stop_px)
+    own = limit_px if limit_px else stop_px
+    if closes:
+        return own
+    ceiling = collar(instrument, BUY)
+    return own if own > ceiling else ceiling
 
 
 def tick_at(instrument: Instrument, price: int) -> int:

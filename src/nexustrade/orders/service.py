@@ -9,20 +9,25 @@ import msgspec
 from nexustrade.core.codec import Message
 from nexustrade.core.errors import StoreUnavailable, check
 from nexustrade.core.money import fee, notional_up
-from nexustrade.core.terms import CANCELED, CASH, EXPIRED, MARGIN, REPLACED
+from nexustrade.core.terms import BUY, CANCELED, CASH, EXPIRED, MARGIN, OCO, REPLACED
 from nexustrade.kernel.ports import Clock, Commands, LogEntry
 from nexustrade.matching.messages import InstrumentDefined
-from nexustrade.orders import risk
+from nexustrade.orders import risk, terms
 from nexustrade.orders.domain import OrdersStage
+from nexustrade.orders.groups import CLOSED, Group
 from nexustrade.orders.messages import (
     AccountRecord,
+    GroupRecord,
     OrderRecord,
     PositionRecord,
     PreviewRecord,
     ReplaceOrder,
+    SubmitGroup,
     SubmitOrder,
 )
+from nexustrade.orders.settling import FREE_RIDING, GOOD_FAITH
 from nexustrade.orders.state import Account, Order
+from nexustrade.orders.terms import Assessment
 
 LISTENERS_MAX: Final = 10_000
 LOOKUP_LEN_MAX: Final = 1_000
@@ -153,28 +158,31 @@ class OrdersView:
             return ()
         return [order_record(order) for order in account.open.values()]
 
-    def preview(self, order: SubmitOrder) -> PreviewRecord:
-        """What the order would hold and leave, or why it would be rejected."""
+    def group(self, group_id: str) -> GroupRecord | None:
+        """A group that is open or lately closed."""
+        for replica in self._replicas.values():
+            group = replica.groups.get(group_id)
+            if group is not None:
+                return group_record(group)
+        return None
+
+    def groups(self, account_id: str) -> Sequence[GroupRecord]:
+        """Open groups in the order in which they were accepted."""
+        account = self._stage(account_id).accounts.get(account_id)
+        if account is None:
+            return ()
+        return [group_record(group) for group in account.groups.values()]
+
+    def preview(self, order: SubmitOrder | SubmitGroup) -> PreviewRecord:
+        """What the order or the group would hold and leave, or why it would be rejected."""
         stage = self._stage(order.account_id)
-        a = stage.assess(order)
         account = stage.accounts.get(order.account_id)
+        if isinstance(order, SubmitGroup):
+            return _preview_group(stage, account, order)
+        a = stage.assess(order)
         if account is None:
             return PreviewRecord(0, 0, 0, 0, 0, 0, a.reason, a.text, a.facts)
-        free = risk.excess(account, stage.instruments)
-        rate = max(account.maker_fee_ppm, account.taker_fee_ppm)
-        worst_px = order.limit_px or a.collar_px
-        worst = order.notional or notional_up(worst_px, a.order.order_qty)
-        return PreviewRecord(
-            a.reserved,
-            a.order.order_qty if a.order.closes else 0,
-            fee(worst, rate),
-            risk.buying_power(account, free),
-            risk.buying_power(account, free - a.reserved),
-            a.collar_px,
-            a.reason,
-            a.text,
-            a.facts,
-        )
+        return _preview_order(stage, account, a)
 
     # ------------------------------------------------------------ instruments
 
@@ -199,7 +207,7 @@ class OrdersView:
 
     def settled_date(self) -> str:
         """The last business day that every partition has settled; empty for none."""
-        return ""
+        return min(replica.settled_date for replica in self._replicas.values())
 
     def has_margin_accounts(self) -> bool:
         """Whether there is an account whose margin may have to be called."""
@@ -241,24 +249,37 @@ class OneIdOneOrder:
     async def submit(self, command: Message) -> Sequence[LogEntry]:
         """As `Commands.submit`; a new order with a used id is rejected as a duplicate."""
         if isinstance(command, SubmitOrder | ReplaceOrder):
-            known = ""
-            if command.cl_ord_id != command.order_id:
-                known = await self._known((command.account_id, command.cl_ord_id))
-            elif self._lookup is not None:
-                # It waits like those before it, so that no order overtakes another.
-                await self._known(_NO_PAIR)
-            if known:
-                command = msgspec.structs.replace(command, known_order_id=known)
+            made = command.order_id
+            known = await self._first_known(command.account_id, made, [command.cl_ord_id])
+        elif isinstance(command, SubmitGroup):
+            made = command.group_id
+            ids = [command.cl_ord_id, command.tp_cl_ord_id, command.sl_cl_ord_id]
+            known = await self._first_known(command.account_id, made, [one for one in ids if one])
+        else:
+            return await self._commands.submit(command)
+        if known:
+            command = msgspec.structs.replace(command, known_order_id=known)
         return await self._commands.submit(command)
 
-    async def _known(self, pair: Pair) -> str:
+    async def _first_known(self, account_id: str, made: str, cl_ord_ids: Sequence[str]) -> str:
+        """The older order with one of these ids; `made` is the one that the venue made."""
+        asked = [self._ask((account_id, one)) for one in cl_ord_ids if one != made]
+        if not asked and self._lookup is not None:
+            # It waits like those before it, so that no order overtakes another.
+            asked = [self._ask(_NO_PAIR)]
+        known = ""
+        for found in asked:
+            known = known or await found
+        return known
+
+    def _ask(self, pair: Pair) -> asyncio.Future[str]:
         if self._stuck:
             raise StoreUnavailable("the event store does not answer")
         found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(pair, []).append(found)
         if self._lookup is None:
             self._lookup = asyncio.create_task(self._look_up(), name="client order ids")
-        return await found
+        return found
 
     async def _look_up(self) -> None:
         try:
@@ -303,8 +324,77 @@ def _fail(futures: Sequence[asyncio.Future[str]], error: Exception) -> None:
             future.set_exception(error)
 
 
+def _preview_order(stage: OrdersStage, account: Account, a: Assessment) -> PreviewRecord:
+    o = a.order
+    free = risk.excess(account, stage.instruments)
+    rate = max(account.maker_fee_ppm, account.taker_fee_ppm)
+    worst_px = o.limit_px or a.collar_px or o.hold_px or o.stop_px
+    worst = o.notional or notional_up(worst_px, o.order_qty)
+    buys = o.side == BUY
+    settled, withdrawable, funded_until = _left(stage, account, a.reserved, worst if buys else 0)
+    return PreviewRecord(
+        a.reserved,
+        o.order_qty if o.closes else 0,
+        fee(worst, rate),
+        risk.buying_power(account, free),
+        risk.buying_power(account, free - a.reserved),
+        a.collar_px,
+        a.reason,
+        a.text,
+        a.facts,
+        "",
+        worst_px,
+        settled,
+        withdrawable,
+        funded_until,
+    )
+
+
+def _preview_group(stage: OrdersStage, account: Account | None, c: SubmitGroup) -> PreviewRecord:
+    """The worst leg of a group, and what its one reservation leaves."""
+    g = stage.assess_group(c)
+    if account is None:
+        return PreviewRecord(0, 0, 0, 0, 0, 0, g.reason, g.text, g.facts, legs=g.legs)
+    free = risk.excess(account, stage.instruments)
+    rate = max(account.maker_fee_ppm, account.taker_fee_ppm)
+    entry = terms.entry_of(c)
+    entry_px = 0 if c.order_class == OCO else entry.limit_px or g.collar_px or entry.stop_px
+    cost = notional_up(entry_px, c.order_qty) if c.side == BUY else 0
+    settled, withdrawable, funded_until = _left(stage, account, g.reserved, cost)
+    return PreviewRecord(
+        g.reserved,
+        g.held_qty,
+        fee(notional_up(entry_px, c.order_qty), rate)
+        + fee(notional_up(g.worst_px, c.order_qty), rate),
+        risk.buying_power(account, free),
+        risk.buying_power(account, free - g.reserved),
+        g.collar_px,
+        g.reason,
+        g.text,
+        g.facts,
+        g.worst_leg,
+        g.worst_px,
+        settled,
+        withdrawable,
+        funded_until,
+        g.legs,
+    )
+
+
+def _left(stage: OrdersStage, account: Account, reserved: int, cost: int) -> tuple[int, int, str]:
+    """Settled cash and withdrawable cash after a reservation; until when `cost` is not paid for."""
+    settled = account.dues.free(account.cash) - account.reserved - reserved
+    withdrawable = stage.withdrawable(account) - reserved
+    funded_until = ""
+    if account.account_type == CASH and stage.settle_date:
+        lack = account.dues.lack(account.cash - account.reserved, cost)
+        funded_until = account.dues.funded_until(lack, stage.settle_date)
+    return settled, max(0, withdrawable), funded_until
+
+
 def order_record(o: Order) -> OrderRecord:
     """The order as queries answer it."""
+    group = o.group
     return OrderRecord(
         o.order_id,
         o.account_id,
@@ -335,6 +425,36 @@ def order_record(o: Order) -> OrderRecord:
         o.reserved,
         o.leaves_qty if o.closes else 0,
         o.close_reason,
+        o.stop_px,
+        o.trail_px,
+        o.trail_ppm,
+        o.hwm_px,
+        group.order_class if group is not None else "",
+        group.group_id if group is not None else "",
+        o.role,
+        o.triggered_us,
+        o.held,
+    )
+
+
+def group_record(g: Group) -> GroupRecord:
+    """The group as queries answer it."""
+    return GroupRecord(
+        g.group_id,
+        g.account_id,
+        g.symbol,
+        g.order_class,
+        g.side,
+        g.state,
+        g.policy,
+        g.activation,
+        g.order_qty,
+        g.open_qty,
+        g.remaining() if g.state != CLOSED else 0,
+        g.reserved,
+        g.promised() if g.closes else 0,
+        g.auto_shrink,
+        tuple(g.order_ids()),
     )
 
 
@@ -371,4 +491,13 @@ def account_record(stage: OrdersStage, a: Account) -> AccountRecord:
         a.maker_fee_ppm,
         a.taker_fee_ppm,
         len(a.open),
+        a.dues.settled(a.cash),
+        a.dues.net(),
+        not a.settled_only(),
+        a.standing.count(GOOD_FAITH),
+        a.standing.count(FREE_RIDING),
+        a.standing.restricted_until,
+        a.call_deficit,
+        a.call_due_us,
+        a.frozen,
     )

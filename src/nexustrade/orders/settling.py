@@ -64,6 +64,12 @@ class Dues:
         """What of the account's cash is there today."""
         return cash - sum(self.receivable.values()) + sum(self.payable.values())
 
+    def settled_on(self, cash: int, day: str) -> int:
+        """What of the account's cash will be there at the end of `day`."""
+        coming = sum([cents for when, cents in self.receivable.items() if when > day])
+        going = sum([cents for when, cents in self.payable.items() if when > day])
+        return cash - coming + going
+
     def free(self, cash: int) -> int:
         """Settled cash that no purchase needs: what may be spent or withdrawn as settled."""
         return cash - self.awaited

@@ -8,8 +8,10 @@ from typing import Any
 
 from nexustrade.core.errors import check
 from nexustrade.core.money import QTY_MAX, average_price, divide_half_even
-from nexustrade.core.terms import BUY, NEW
+from nexustrade.core.terms import BUY, ENTRY, HELD, NEW, PARTIALLY_FILLED, PENDING_CANCEL
+from nexustrade.orders.groups import Group
 from nexustrade.orders.messages import OrderAccepted, SubmitOrder
+from nexustrade.orders.settling import Dues, Standing, Unsettled
 
 
 class Order:
@@ -18,6 +20,8 @@ class Order:
     An order that `closes` a position holds that many of its shares (or of its short) while open.
     A notional order has `notional` > 0 and `spent` of it used; its `order_qty` is a cap (0: none).
     `hold_px`, `hold_ppm` and `fee_ppm` are what its reservation is computed with.
+    An order of a group has its `role` there; the legs hold nothing themselves, the group does. A
+    leg that waits, for its entry or (a stop-loss beside a take-profit) for a trade, is `held`.
     """
 
     def __init__(self, account_id: str, order_id: str, cl_ord_id: str, symbol: str) -> None:
@@ -57,6 +61,28 @@ class Order:
         self.replacement: Order | None = None
         self.extra: int = 0
         self.extra_qty: int = 0
+        self.stop_px: int = 0
+        self.trail_px: int = 0
+        self.trail_ppm: int = 0
+        self.hwm_px: int = 0
+        self.triggered_us: int = 0
+        self.group: Group | None = None
+        self.role: str = ""
+        self.held: bool = False
+
+    def resting_status(self) -> str:
+        """What the order is while it is open and nothing of it is pending."""
+        if self.cum_qty:
+            return PARTIALLY_FILLED
+        return HELD if self.held else NEW
+
+    def is_pending(self) -> bool:
+        """Whether a cancel or a replace of the order is under way."""
+        return self.ord_status == PENDING_CANCEL or self.replacement is not None
+
+    def is_leg(self) -> bool:
+        """Whether it is a leg of a group's exit."""
+        return self.group is not None and self.role != ENTRY
 
     def avg_px(self) -> int:
         """The average price of the fills in 1e-4 USD, for display."""
@@ -100,7 +126,19 @@ class Order:
             replacement.row() if replacement is not None else None,
             self.extra,
             self.extra_qty,
+            self.stop_px,
+            self.trail_px,
+            self.trail_ppm,
+            self.hwm_px,
+            self.triggered_us,
+            self.group.group_id if self.group is not None else "",
+            self.role,
+            self.held,
         ]
+
+
+_FIRST_ROW_LEN = 34
+"""Fields of a row of the first version, which had neither stops nor groups."""
 
 
 def order_of(terms: SubmitOrder | OrderAccepted) -> Order:
@@ -117,11 +155,14 @@ def order_of(terms: SubmitOrder | OrderAccepted) -> Order:
     order.post_only = terms.post_only
     order.extended_hours = terms.extended_hours
     order.position_intent = terms.position_intent
+    order.stop_px = terms.stop_px
+    order.trail_px = terms.trail_px
+    order.trail_ppm = terms.trail_ppm
     return order
 
 
-def order_from(row: list[Any]) -> Order:
-    """The order that `Order.row` wrote."""
+def order_from(row: list[Any], groups: dict[str, Group]) -> Order:
+    """The order that `Order.row` wrote, in its group, which is one of `groups`."""
     order = Order(row[0], row[1], row[2], row[3])
     order.side = row[4]
     order.ord_type = row[5]
@@ -150,9 +191,19 @@ def order_from(row: list[Any]) -> Order:
     order.replaces = row[28]
     order.replaced_by = row[29]
     order.close_reason = row[30]
-    order.replacement = order_from(row[31]) if row[31] is not None else None
+    order.replacement = order_from(row[31], groups) if row[31] is not None else None
     order.extra = row[32]
     order.extra_qty = row[33]
+    if len(row) == _FIRST_ROW_LEN:
+        return order
+    order.stop_px = row[34]
+    order.trail_px = row[35]
+    order.trail_ppm = row[36]
+    order.hwm_px = row[37]
+    order.triggered_us = row[38]
+    order.group = groups[row[39]] if row[39] else None
+    order.role = row[40]
+    order.held = row[41]
     return order
 
 
@@ -181,8 +232,20 @@ class Position:
             free = -self.qty - self.covered_qty - self.open_buy_qty
         return free if free > 0 else 0
 
+    def overdrawn(self) -> bool:
+        """Whether more is promised than there is, which only a trade that was undone brings."""
+        qty = self.qty
+        return self.held_qty > (qty if qty > 0 else 0) or self.covered_qty > (
+            -qty if qty < 0 else 0
+        )
+
     def count(self, order: Order, sign: int) -> None:
-        """Add (`sign` 1) or take away (-1) what an open order may do to the position."""
+        """Add (`sign` 1) or take away (-1) what an open order may do to the position.
+
+        Legs of a group do not count: their group does, once (`promise`).
+        """
+        if order.group is not None and order.role != ENTRY:
+            return
         leaves = sign * order.leaves_qty
         if order.side == BUY:
             if order.closes:
@@ -196,6 +259,18 @@ class Position:
             self.held_qty += leaves
         else:
             self.open_sell_qty += leaves
+
+    def promise(self, side: str, closes: bool, qty: int) -> None:
+        """Add what the exit of a group may do to the position, or take it away (below 0)."""
+        if side == BUY:
+            if closes:
+                self.covered_qty += qty
+            else:
+                self.open_buy_qty += qty
+        elif closes:
+            self.held_qty += qty
+        else:
+            self.open_sell_qty += qty
 
     def trade(self, signed_qty: int, price: int) -> None:
         """Add a fill (`signed_qty` below 0 for a sale): what closes takes its share of the cost."""
@@ -237,6 +312,7 @@ class Instrument:
         self.collar_ppm: int = 50_000
         self.order_qty_max: int = 0
         self.order_notional_max: int = 0
+        self.maintenance_addon_ppm: int = 0
         self.state: str = "ACTIVE"
         self.last_px: int = 0
         self.prev_close_px: int = 0
@@ -268,6 +344,30 @@ class Account:
         self.positions: dict[str, Position] = {}
         self.open: dict[str, Order] = {}
         self.cl_ord_ids: dict[str, str] = {}
+        self.frozen: bool = False
+        self.groups: dict[str, Group] = {}
+        # How many of the open groups give up shares for other orders.
+        self.shrinkable: int = 0
+        # What is between trade and settlement, by symbol for shares, and what came of violations.
+        self.unsettled_usable: bool = True
+        self.dues: Dues = Dues()
+        self.unsettled: dict[str, Unsettled] = {}
+        self.standing: Standing = Standing()
+        # A margin call: what was lacking, and when liquidation follows (0: there is none).
+        self.call_deficit: int = 0
+        self.call_due_us: int = 0
+        # The sale that liquidation has under way in a symbol: its order's id and quantity.
+        self.liquidations: dict[str, tuple[str, int]] = {}
+        # Symbols in which an undone trade left less than is promised, until that is put right.
+        self.overdrawn: dict[str, bool] = {}
+
+    def settled_only(self) -> bool:
+        """Whether purchases need settled cash: a rule of the account, or after violations."""
+        return not self.unsettled_usable or self.standing.restricted_until != ""
+
+    def spendable(self) -> int:
+        """Cash that purchases of a cash account may use, reservations not yet taken off."""
+        return self.dues.free(self.cash) if self.settled_only() else self.cash
 
     def position(self, symbol: str) -> Position:
         """The position in a symbol, made when there is none yet."""
@@ -280,6 +380,8 @@ class Account:
     def forget_if_empty(self, symbol: str) -> None:
         """Drop a position that holds and promises nothing, so that memory stays bounded."""
         position = self.positions.get(symbol)
+        if self.overdrawn and not (position is not None and position.overdrawn()):
+            self.overdrawn.pop(symbol, None)
         if position is not None and position.empty():
             check(position.cost_e12 == 0, "an empty position has no cost")
             del self.positions[symbol]

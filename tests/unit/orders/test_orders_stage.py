@@ -335,7 +335,7 @@ def test_the_kill_switch_cancels_what_is_open() -> None:
     [
         (order("o", "BUY", 1, 100, tif="GTD"), m.INVALID_ORDER),
         (order("o", "BUY", 1, 100, expire_us=T0 * 2), m.INVALID_ORDER),
-        (order("o", "BUY", 1, 100, tif="OPG"), m.INVALID_ORDER),
+        (order("o", "BUY", 0, tif="OPG", notional=100), m.INVALID_ORDER),
         (order("o", "HOLD", 1, 100), m.INVALID_ORDER),
         (order("o", "BUY", 1, 100, notional=1), m.INVALID_ORDER),
         (order("o", "BUY", 0, 100), m.INVALID_ORDER),
