@@ -30,13 +30,15 @@ from nexustrade.orders.messages import (
 )
 
 PROJECTION: Final = "history"
-NS_PER_S: Final = 1_000_000_000
 """Its name in `projection_checkpoint`."""
+NS_PER_S: Final = 1_000_000_000
 CONNECT_TIMEOUT_S: Final = 5
 STATEMENT_TIMEOUT_MS: Final = 30_000
 """Longest the server works on one statement of the writer."""
 ROWS_MAX: Final = 10_000
 """Most rows of one answer."""
+SIDES: Final = 2
+"""A trade has a buyer and a seller."""
 EQUITY_SAMPLES_MAX: Final = 10_000
 """Most equity samples of one answer, about a week of minutes; a longer time is thinned out."""
 US_PER_S: Final = 1_000_000
@@ -472,6 +474,9 @@ _FIND_ORDERS: Final = sql.SQL("""
 _FIND_FILLS: Final = sql.SQL("""
     SELECT record::text FROM fills WHERE {where} ORDER BY ts_event {direction} LIMIT %s
 """)
+_FIND_TRADE: Final = _FIND_FILLS.format(
+    where=sql.SQL("symbol = %s AND trade_id = %s"), direction=sql.SQL("ASC")
+)
 _FIND_MOVEMENTS: Final = sql.SQL("""
     SELECT activity_id, activity_type, amount::text, description,
         (extract(epoch FROM ts_event) * 1000000)::bigint
@@ -531,6 +536,18 @@ class History:
             where.and_("side = %s", side)
         return await self._orders(where, descending=descending, limit=limit)
 
+    async def orders_of_groups(
+        self, account_id: str, group_ids: Sequence[str]
+    ) -> Sequence[OrderRecord]:
+        """The closed orders of these groups, those that were replaced included, oldest first."""
+        # The index has the orders of groups alone, and is found by the words of its condition.
+        where = _Where(account_id).and_("group_id = ANY(%s) AND group_id <> ''", list(group_ids))
+        return await self._orders(where, descending=False, limit=ROWS_MAX)
+
+    async def trade(self, symbol: str, trade_id: int) -> Sequence[FillRecord]:
+        """The two sides of a trade, of whatever accounts; empty when there is no such trade."""
+        return _fill_records(await self._fetch(_FIND_TRADE, [symbol, trade_id, SIDES]))
+
     async def fills(
         self,
         account_id: str,
@@ -542,9 +559,9 @@ class History:
     ) -> Sequence[FillRecord]:
         """Fills by ts_event_us, both bounds exclusive, 0 for none."""
         where = _Where(account_id).between("ts_event", after_us, until_us)
-        rows = await self._rows(_FIND_FILLS, where, descending=descending, limit=limit)
-        records = (decode("FillRecord", row[0]) for row in rows)
-        return [record for record in records if isinstance(record, FillRecord)]
+        return _fill_records(
+            await self._rows(_FIND_FILLS, where, descending=descending, limit=limit)
+        )
 
     async def cash_movements(
         self,
@@ -606,6 +623,11 @@ class History:
                 return rows
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise StoreUnavailable(f"accounts database: {error}") from error
+
+
+def _fill_records(rows: Sequence[tuple[Any, ...]]) -> list[FillRecord]:
+    records = (decode("FillRecord", row[0]) for row in rows)
+    return [record for record in records if isinstance(record, FillRecord)]
 
 
 class _Where:
