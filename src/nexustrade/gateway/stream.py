@@ -81,6 +81,7 @@ _NAMES: Final[dict[type, str]] = {
     m.OrderRejected: "rejected",
     m.OrderFilled: "fill",
     m.OrderDecremented: "restated",
+    m.OrderRestated: "restated",
     m.OrderCanceled: "canceled",
     m.OrderExpired: "expired",
     m.OrderTriggered: "restated",

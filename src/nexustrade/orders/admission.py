@@ -26,6 +26,7 @@ from nexustrade.core.terms import (
     TAKE_PROFIT,
     TRAILING_STOP,
 )
+from nexustrade.core.ticks import trailed_stop
 from nexustrade.orders import messages as m
 from nexustrade.orders import risk, terms
 from nexustrade.orders.groups import ELECTED, WAITING, Group, exit_hold
@@ -340,12 +341,12 @@ class Admission(Saved):
     def _trail(self, order: Order) -> None:
         """Put a trailing stop where its best price and its distance say."""
         if not order.triggered_us:
-            order.stop_px = risk.trailed(
-                self.instruments[order.symbol],
-                order.side,
+            order.stop_px = trailed_stop(
+                order.side == BUY,
                 order.hwm_px,
                 order.trail_px,
                 order.trail_ppm,
+                self.instruments[order.symbol].tick_size,
             )
 
     def _check_group_level(

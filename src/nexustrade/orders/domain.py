@@ -39,6 +39,7 @@ from nexustrade.matching.messages import (
     GroupOpened,
     GroupRefused,
     InstrumentDefined,
+    InstrumentSplit,
     LegCancelled,
     LegReduced,
     Marked,
@@ -84,6 +85,7 @@ from nexustrade.orders.messages import (
     OrderFilled,
     OrderRejected,
     OrderReplaced,
+    OrderTrailed,
     PositionAdjusted,
     PriceMarked,
     ReplaceOrder,
@@ -184,6 +186,8 @@ class OrdersStage(Upkeep):
             self._session_begun(message)
         elif isinstance(message, SessionClosed):
             self.emit(DayClosed(message.session_date))
+        elif isinstance(message, InstrumentSplit):
+            self._split(message)
         elif isinstance(message, SettleDay):
             self._settle(message)
         elif isinstance(message, CheckMargin):
@@ -261,6 +265,7 @@ class OrdersStage(Upkeep):
                 o.trail_px,
                 o.trail_ppm,
                 a.shrinks,
+                o.hwm_px,
             )
         )
 
@@ -396,8 +401,8 @@ class OrdersStage(Upkeep):
         if late:
             self._find_violation(account, order, late, funded_until, t.trade_id)
         if group is not None and order.is_leg() and group.has_life():
-            # With two legs the effect on the other one comes first.
-            if not group.two_legs_alive():
+            # With another leg alive the effect on that one comes first.
+            if not group.sibling_alive(order.role):
                 self._tell_hold(group)
         elif account.liquidations:
             self._sell_what_is_called(account, t.symbol)
@@ -420,6 +425,9 @@ class OrdersStage(Upkeep):
         if a.account_id in self.accounts:
             self.emit(OrderReplaced(a.account_id, a.order_id, a.orig_order_id))
             order = self.orders[a.order_id]
+            if a.stop_px != order.stop_px and (order.trail_px or order.trail_ppm):
+                # The best price has moved since the replace was asked for.
+                self.emit(OrderTrailed(a.account_id, a.order_id, order.hwm_px, a.stop_px))
             if order.group is not None and order.is_leg():
                 self._tell_hold(order.group)
 
