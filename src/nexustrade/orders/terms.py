@@ -13,6 +13,7 @@ from nexustrade.core.terms import (
     CANCEL,
     CLS,
     DAY,
+    ENTRY,
     FOK,
     FULL,
     GTC,
@@ -27,11 +28,14 @@ from nexustrade.core.terms import (
     SELL,
     STOP,
     STOP_LIMIT,
+    STOP_LOSS,
+    TAKE_PROFIT,
     TRAILING_STOP,
 )
+from nexustrade.core.ticks import tick_at, trailed_stop
 from nexustrade.orders import messages as m
 from nexustrade.orders import risk
-from nexustrade.orders.groups import ORDER_CLASSES, exit_side
+from nexustrade.orders.groups import ORDER_CLASSES, Group, exit_side
 from nexustrade.orders.messages import GroupAccepted, SubmitGroup
 from nexustrade.orders.state import Account, Instrument, Order, Position
 
@@ -267,7 +271,7 @@ def _check_trailing(a: Assessment, instrument: Instrument) -> None:
         )
         return
     o.hwm_px = instrument.last_px
-    o.stop_px = risk.trailed(instrument, o.side, o.hwm_px, o.trail_px, o.trail_ppm)
+    o.stop_px = trailed_stop(o.side == BUY, o.hwm_px, o.trail_px, o.trail_ppm, instrument.tick_size)
 
 
 def check_trail(a: Assessment, instrument: Instrument) -> None:
@@ -296,7 +300,7 @@ def check_tick(a: Assessment, field: str, price: int, instrument: Instrument) ->
 
 def tick_fault(field: str, price: int, instrument: Instrument) -> str:
     """What is wrong with a price by the tick size; empty: nothing."""
-    if price % risk.tick_at(instrument, price) == 0:
+    if price % tick_at(instrument.tick_size, price) == 0:
         return ""
     if instrument.tick_size == 100 or price < PRICE_ONE:
         rule = "sub-penny increment does not fulfill minimum pricing criteria"
@@ -368,6 +372,49 @@ def entry_of(c: SubmitGroup | GroupAccepted) -> Order:
     order.expire_us = c.expire_us
     order.position_intent = c.position_intent
     return order
+
+
+def orders_of(e: GroupAccepted, group: Group, ts_us: int) -> list[Order]:
+    """The orders of a new group, the parent first, as far as it has them."""
+    orders: list[Order] = []
+    if e.order_class != OCO:
+        entry = entry_of(e)
+        entry.role = ENTRY
+        orders.append(entry)
+    if e.tp_order_id:
+        leg = _leg_of(e, TAKE_PROFIT, e.tp_order_id, tp_cl_ord_id(e), group.side)
+        leg.ord_type = LIMIT
+        leg.limit_px = e.tp_limit_px
+        leg.held = e.order_class != OCO
+        orders.append(leg)
+    if e.sl_order_id:
+        cl_ord_id = leg_cl_ord_id(e.sl_cl_ord_id, e.sl_order_id)
+        leg = _leg_of(e, STOP_LOSS, e.sl_order_id, cl_ord_id, group.side)
+        leg.ord_type = STOP_LIMIT if e.sl_limit_px else STOP
+        leg.limit_px = e.sl_limit_px
+        leg.stop_px = e.sl_stop_px
+        leg.held = True
+        orders.append(leg)
+    for order in orders:
+        order.group = group
+        order.ord_status = order.resting_status()
+        order.submitted_us = ts_us
+        order.updated_us = ts_us
+    return orders
+
+
+def _leg_of(e: GroupAccepted, role: str, order_id: str, cl_ord_id: str, side: str) -> Order:
+    """A leg with what both of a group's legs have in common."""
+    leg = Order(e.account_id, order_id, cl_ord_id, e.symbol)
+    leg.role = role
+    leg.side = side
+    leg.time_in_force = e.time_in_force
+    leg.expire_us = e.expire_us
+    leg.order_qty = e.order_qty
+    leg.leaves_qty = e.order_qty
+    if e.order_class == OCO:
+        leg.position_intent = e.position_intent
+    return leg
 
 
 def leg_cl_ord_id(cl_ord_id: str, order_id: str) -> str:
