@@ -53,7 +53,7 @@ class Table:
         self.movements += changes.movements
         for movement in changes.movements:
             self._pay(movement.account_id, movement.amount)
-        for fill, notional in changes.fills:
+        for fill, notional, _ in changes.fills:
             self.fills.append(fill)
             self._pay(fill.account_id, notional if fill.side == "SELL" else -notional)
         self.fold.settle(changes)
@@ -151,6 +151,7 @@ def _fills(shard: str, log: list[LogEntry]) -> list[FillRecord]:
                 FillRecord(
                     o.account_id, o.order_id, o.symbol, o.side, e.last_px, e.last_qty, o.cum_qty,
                     o.leaves_qty, e.fee, e.liquidity, e.trade_id, o.ord_status, r.ts_us,
+                    e.settle_date,
                 )
             )  # fmt: skip
     return found
