@@ -35,7 +35,8 @@ class GroupRoutes:
         for entry in await self.venue.commands.submit(m.AmendGroup(call.account_id, group_id, qty)):
             event = entry.event
             if isinstance(event, m.GroupAmendRejected) and event.group_id == group_id:
-                raise refusal(event.reason, event.facts, Terms(order_id=group_id, text=event.text))
+                asked = Terms(order_id=group_id, text=event.text, ord_status="closed")
+                raise refusal(event.reason, event.facts, asked)
         return json_reply(self._group(self._own(call)))
 
     async def cancel(self, call: Call) -> Reply:
