@@ -313,6 +313,7 @@ def check_stop_waits(a: Assessment, field: str, stop_px: int, instrument: Instru
     """The last trade has not reached the stop already."""
     fault = stop_fault(a.order.side, stop_px, instrument)
     if fault:
+        a.facts = base_facts(instrument.last_px)
         a.refuse(m.STOP_WOULD_TRIGGER, fault, field)
 
 
@@ -344,9 +345,16 @@ def check_size(a: Assessment, account: Account, instrument: Instrument) -> None:
     if instrument.order_qty_max and qty > instrument.order_qty_max:
         most = qty_text(instrument.order_qty_max)
         a.refuse(m.ORDER_QTY_MAX, f"invalid qty {qty_text(qty)}. at most {most} per order", "qty")
+    else:
+        check_worth(a, instrument)
+
+
+def check_worth(a: Assessment, instrument: Instrument) -> None:
+    """The most that one order may be worth."""
+    o = a.order
     if instrument.order_notional_max:
         price = o.limit_px if o.limit_px else (o.stop_px if o.stop_px else a.collar_px)
-        worth = o.notional if o.notional else notional(price, qty)
+        worth = o.notional if o.notional else notional(price, o.order_qty)
         if worth > instrument.order_notional_max:
             most = usd_text(instrument.order_notional_max)
             a.refuse(
@@ -561,10 +569,15 @@ def _check_straddle(g: GroupAssessment, instrument: Instrument) -> None:
         if fault:
             g.fault(TP_PRICE, m.OCO_PRICES_DO_NOT_STRADDLE, fault)
     if c.sl_order_id and c.sl_stop_px > 0:
-        up = g.side == BUY
-        fault = side_fault(SL_STOP, c.sl_stop_px, up, reference, apart, base)
+        if oco:
+            fault = stop_fault(g.side, c.sl_stop_px, instrument)
+        else:
+            up = g.side == BUY
+            fault = side_fault(SL_STOP, c.sl_stop_px, up, reference, apart, base)
         if fault:
             g.fault(SL_STOP, m.OCO_PRICES_DO_NOT_STRADDLE, fault)
+    if g.reason == m.OCO_PRICES_DO_NOT_STRADDLE:
+        g.facts = base_facts(reference)
 
 
 def reference_px(limit_px: int, stop_px: int, instrument: Instrument) -> int:
@@ -625,6 +638,11 @@ def shares_text(wanted: int, position: Position | None) -> str:
         "insufficient qty available for order"
         f" (requested: {qty_text(wanted)}, available: {qty_text(available)})"
     )
+
+
+def base_facts(base_px: int) -> dict[str, str]:
+    """The price that a stop or the legs of a group are held against."""
+    return {"base_price": price_text(base_px)}
 
 
 def funds_facts(account: Account, free: int, needed: int) -> dict[str, str]:

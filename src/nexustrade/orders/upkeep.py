@@ -247,6 +247,16 @@ class Upkeep(Exits):
         if c.symbol in account.overdrawn:
             # What was to be sold is not there any more: nothing is revived, nothing oversold.
             self._cancel_open(account, c.symbol, BUY if side == SELL else SELL)
+        self._cancel_brackets_against(account, c.symbol)
+
+    def _cancel_brackets_against(self, account: Account, symbol: str) -> None:
+        """A bracket's exit closes what its entry opens: not when that closes something else."""
+        position = account.positions.get(symbol)
+        qty = position.qty if position is not None else 0
+        for group in list(account.groups.values()):
+            against = qty < 0 if group.side == SELL else qty > 0
+            if against and group.entry_open and group.symbol == symbol and not group.canceling:
+                self._request_group_cancel(group)
 
     # ------------------------------------------------------------ splits
 
