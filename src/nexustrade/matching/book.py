@@ -33,6 +33,12 @@ from nexustrade.core.terms import (
 UNBOUNDED: Final = 1 << 60
 """More than any quantity or price: "as much as the budget buys", "at any price"."""
 
+_YOUNG_MAX: Final = 2_048
+"""Orders that are kept in the table of those that came lately before they move to the other."""
+
+_NEAR_LEVELS: Final = 16
+"""Levels from the best on that are looked at one by one before the others are halved."""
+
 # What is to become of an order after it has met the book (`Book.enter`).
 DONE: Final = 0
 """Nothing of it is left."""
@@ -53,7 +59,8 @@ class Order:
     multiples of `step`; its `leaves_qty` is a cap, or `UNBOUNDED`. `stp` says what self-trade
     prevention does when this order is the taker. A stop has `stop_px`, a trailing one its distance
     and `hwm_px`; `print_px` is the trade that elected it. `reduces`: it can only make a position
-    smaller. The last four fields belong to its level.
+    smaller. The last four fields belong to its level, but that an elected stop, which stands in
+    none, has the number of its `StopElected` event as `arrival`.
     """
 
     def __init__(
@@ -162,6 +169,51 @@ class Level:
         return found
 
 
+class OrdersById:
+    """Orders by id, those that came lately apart from the others.
+
+    Most orders do not live long. Kept in a small table, which stays in the processor's cache, they
+    cost the same whatever number of old ones there is.
+    """
+
+    def __init__(self) -> None:
+        self._young: dict[str, Order] = {}
+        self._old: dict[str, Order] = {}
+
+    def add(self, order: Order) -> bool:
+        """Take an order in; False when its id is known among the young."""
+        young = self._young
+        known = len(young)
+        if known >= _YOUNG_MAX:
+            self._old.update(young)
+            young.clear()
+            known = 0
+        young[order.order_id] = order
+        return len(young) > known
+
+    def remove(self, order: Order) -> None:
+        """Forget an order."""
+        if self._young.pop(order.order_id, None) is None:
+            del self._old[order.order_id]
+
+    def get(self, order_id: str) -> Order | None:
+        """The order of an id, or None."""
+        order = self._young.get(order_id)
+        return self._old.get(order_id) if order is None else order
+
+    def __getitem__(self, order_id: str) -> Order:
+        order = self.get(order_id)
+        if order is None:
+            raise KeyError(order_id)
+        return order
+
+    def __contains__(self, order_id: str) -> bool:
+        return self.get(order_id) is not None
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+
 class Side:
     """The levels of one side. Ranks rise toward the best: the price of bids, minus that of asks."""
 
@@ -178,7 +230,7 @@ class Side:
             rank = price if self.is_bid else -price
             level = Level(price, rank)
             self.by_price[price] = level
-            at = bisect_left(self.ranks, rank)
+            at = self._place(rank)
             self.ranks.insert(at, rank)
             self.levels.insert(at, level)
         return level
@@ -190,9 +242,20 @@ class Side:
             self.levels.pop()
             self.ranks.pop()
         else:
-            at = bisect_left(self.ranks, level.rank)
+            at = self._place(level.rank)
             del self.ranks[at]
             del self.levels[at]
+
+    def _place(self, rank: int) -> int:
+        """Where a rank is, or belongs. Most levels come and go near the best, which is in cache."""
+        ranks = self.ranks
+        at = len(ranks)
+        far = at - _NEAR_LEVELS if at > _NEAR_LEVELS else 0
+        while at > far:
+            if ranks[at - 1] < rank:
+                return at
+            at -= 1
+        return bisect_left(ranks, rank, 0, at)
 
     def top(self, depth_max: int) -> tuple[tuple[int, int, int], ...]:
         """(price, quantity, orders) of at most `depth_max` levels, best first."""
@@ -236,16 +299,14 @@ class Book:
     def __init__(self) -> None:
         self.bids = Side(True)
         self.asks = Side(False)
-        self.orders: dict[str, Order] = {}
+        self.orders = OrdersById()
         self.arrivals: int = 0
 
     # ---- changes
 
     def rest(self, order: Order) -> None:
         """Put an order into the book, behind all others at its price."""
-        known = len(self.orders)
-        self.orders[order.order_id] = order
-        if len(self.orders) == known:
+        if not self.orders.add(order):
             raise InvariantError(f"order {order.order_id} rests already")
         self.arrivals += 1
         order.arrival = self.arrivals
@@ -257,7 +318,7 @@ class Book:
         level = order.level
         if level is None:
             raise InvariantError("only a resting order is removed")
-        del self.orders[order.order_id]
+        self.orders.remove(order)
         level.unlink(order)
         if level.head is None:
             side = self.bids if order.is_buy else self.asks
@@ -283,9 +344,9 @@ class Book:
     def rename(self, order: Order, order_id: str) -> None:
         """A resting order goes on under another id, in its place."""
         if order_id != order.order_id:
-            del self.orders[order.order_id]
+            self.orders.remove(order)
             order.order_id = order_id
-            self.orders[order_id] = order
+            self.orders.add(order)
 
     # ---- matching
 

@@ -31,6 +31,8 @@ from nexustrade.core.terms import (
     OPG,
     SELL,
     STP_ALLOW,
+    STP_BOTH,
+    STP_DECREMENT,
     STP_OLDEST,
     VOLATILITY_AUCTION,
 )
@@ -65,6 +67,7 @@ from nexustrade.matching.messages import (
     BeginOpeningCall,
     CloseSession,
     ClosingCallBegun,
+    Decremented,
     DefineInstrument,
     FreezeNoted,
     GroupAmended,
@@ -115,6 +118,7 @@ class MatchingStage(Exits):
 
     def decide(self, message: Message) -> None:
         """Emit the events that follow from a routed command or a tick of the session clock."""
+        self.begin_command()
         kind = _DECIDE.get(type(message), 0)
         if kind == 1:
             self._decide_order(message)
@@ -190,10 +194,11 @@ class MatchingStage(Exits):
                 return False
         for group_id, qty in shrinks.items():
             group = self.groups[group_id]
-            if qty == _open_qty(group) and not group.entry_alive:
-                self.end_group(group, "", POSITION_SHRUNK)
+            left = _open_qty(group) - qty
+            if left == 0 and not group.entry_alive:
+                self.end_group(group, "", POSITION_SHRUNK, self._cause)
             else:
-                self.reduce_group(group, qty, POSITION_SHRUNK, self.here())
+                self.reduce_group(group, qty, left, POSITION_SHRUNK, self._cause)
         return True
 
     def _arrive(self, order: Order) -> None:
@@ -202,21 +207,22 @@ class MatchingStage(Exits):
         if book is None:
             self.end(order, UNKNOWN_SYMBOL)
             return
+        self.begin(book)
+        phase = self.phase_of(book)
         if order.expire_us and order.expire_us <= self._now_us:
             self.end(order, EXPIRE_TIME)
-            return
-        phase = self.phase_of(book)
-        if phase == CONTINUOUS:
-            self.begin(book)
+        elif phase == CONTINUOUS:
             self._arrive_continuous(book, order)
-            self.finish(book)
-        elif phase == CLOSED:
-            if order.time_in_force in (IOC, FOK):
-                self.end(order, MARKET_CLOSED)
-            else:
-                self._emit_queued(order)
-        else:
+        elif phase != CLOSED:
             self._join_call(book, order, phase)
+        elif order.time_in_force in (IOC, FOK):
+            self.end(order, MARKET_CLOSED)
+        elif order.hwm_px:
+            # A trailing stop that was changed keeps its mark: it goes on waiting where it was.
+            self._park_new(book, order)
+        else:
+            self._emit_queued(order)
+        self.finish(book)
 
     def _arrive_continuous(self, book: ListedBook, order: Order) -> None:
         if order.stop_px or order.trail_px or order.trail_ppm:
@@ -406,7 +412,7 @@ class MatchingStage(Exits):
         self.finish(book)
 
     def _cancel_group(self, group: Group, order_id: str) -> None:
-        self.end_group(group, order_id, BY_REQUEST)
+        self.end_group(group, order_id, BY_REQUEST, self._cause)
 
     # ---- replace and amend
 
@@ -425,7 +431,9 @@ class MatchingStage(Exits):
             self._replace_leg(book, group, order, message)
             self.finish(book)
         elif order is not None:
+            self.begin(book)
             self._replace_order(book, order, message)
+            self.finish(book)
 
     def _refuse_replace(self, message: Any, reason: str) -> None:
         self.emit(
@@ -443,7 +451,7 @@ class MatchingStage(Exits):
             self._refuse_replace(message, TOO_LATE)
             return
         heir = _heir(order, message)
-        if order.trail_px or order.trail_ppm:
+        if order.hwm_px:
             heir.stop_px = trailed_stop(
                 heir.is_buy, heir.hwm_px, heir.trail_px, heir.trail_ppm, book.tick_size
             )
@@ -477,22 +485,30 @@ class MatchingStage(Exits):
         if group.state == ELECTED:
             self._replace_running(book, order, message)
             return
-        tp_px = message.limit_px if is_tp else group.tp_limit_px
-        stop_px = group.sl_stop_px if is_tp else message.stop_px
+        tp_px = group.tp_limit_px
+        stop_px = group.sl_stop_px
+        limit_px = group.sl_limit_px
+        if is_tp:
+            limit_px = tp_px = message.limit_px or tp_px
+        else:
+            stop_px = message.stop_px or stop_px
+            # A stop that sells at the market has no limit to change.
+            limit_px = (message.limit_px or limit_px) if limit_px else 0
         reason = self._bad_prices(book, group, is_tp, tp_px, stop_px)
         if reason:
             self._refuse_replace(message, reason)
             return
-        moved = message.limit_px != group.tp_limit_px if is_tp else stop_px != group.sl_stop_px
+        moved = tp_px != group.tp_limit_px or stop_px != group.sl_stop_px
         requeued = order is not None and moved
+        leaves_qty = group.order_qty if group.state == WAITING else group.remaining()
         self.emit(
             Amended(
                 message.order_id,
                 message.orig_order_id,
                 group.account_id,
                 group.symbol,
-                message.limit_px,
-                order.leaves_qty if order is not None else group.remaining(),
+                limit_px,
+                leaves_qty,
                 requeued,
                 group.time_in_force,
                 group.expire_us,
@@ -532,12 +548,17 @@ class MatchingStage(Exits):
 
     def _replace_running(self, book: ListedBook, order: Order | None, message: Any) -> None:
         """Of an elected stop-loss only the limit price may change."""
-        if order is None or (order.order_id in book.elected and not order.limit_px):
+        group = self.legs[message.orig_order_id]
+        if (
+            order is None
+            or (order.order_id in book.elected and not order.limit_px)
+            or message.stop_px not in (0, group.sl_stop_px)
+        ):
             self._refuse_replace(message, TOO_LATE)
             return
         heir = copy_of(order)
         heir.order_id = message.order_id
-        heir.limit_px = message.limit_px
+        heir.limit_px = message.limit_px or order.limit_px
         requeued = order.order_id in book.orders and heir.limit_px != order.limit_px
         self._emit_amended(order, heir, requeued)
         if requeued:
@@ -553,20 +574,26 @@ class MatchingStage(Exits):
             reason = HALTED
         elif group.entry_alive:
             reason = ENTRY_ALIVE
-        elif group.state != ACTIVE:
+        elif group.state == ELECTED:
             reason = TOO_LATE
         if reason or group is None:
             self.emit(
                 GroupRefused(message.group_id, message.account_id, message.symbol, reason, True)
             )
             return
-        by_qty = message.order_qty - group.open_qty
-        if message.order_qty <= group.open_qty - group.remaining():
-            self.end_group(group, "", AMENDED)
+        waits = group.state == WAITING
+        filled_qty = 0 if waits else group.open_qty - group.remaining()
+        by_qty = message.order_qty - (group.order_qty if waits else group.open_qty)
+        if message.order_qty <= filled_qty:
+            self.end_group(group, "", AMENDED, self._cause)
             return
         self.emit(GroupAmended(group.group_id, group.account_id, group.symbol, message.order_qty))
         if by_qty < 0:
-            self.reduce_group(group, -by_qty, AMENDED, self.here())
+            left = message.order_qty - filled_qty
+            self.reduce_group(group, -by_qty, left, AMENDED, self.here())
+        elif by_qty > 0 and waits:
+            # The take-profit stands for its group in the queue, last from here on.
+            self._requeue_leg(self.books[group.symbol], group, True)
         elif by_qty > 0:
             self.emit(
                 GroupGrown(
@@ -618,6 +645,8 @@ class MatchingStage(Exits):
             self._close(self.session_date)
         self.emit(OpeningCallBegun(message.session_date, message.settle_date))
         self._enter_queue()
+        for symbol in sorted({self.groups[name].symbol for name in self.grown}):
+            self.finish(self.books[symbol])
 
     def _decide_open(self, message: OpenSession) -> None:
         called = self.phase == OPENING_CALL and message.session_date == self.session_date
@@ -656,7 +685,7 @@ class MatchingStage(Exits):
                 GroupOpened(group.group_id, group.account_id, group.symbol, group.order_qty, True)
             )
         else:
-            self.end_group(group, group.tp_order_id, OCO_PRICES_DO_NOT_STRADDLE)
+            self.end_group(group, group.tp_order_id, OCO_PRICES_DO_NOT_STRADDLE, self._cause)
 
     def _release(self, symbol: str) -> None:
         """Orders for an amount of money take no part in an auction; they trade after it."""
@@ -669,17 +698,16 @@ class MatchingStage(Exits):
     def _auction(self, book: ListedBook, phase: str) -> None:
         """Uncross a book at one price; what may not stay in it after that ends."""
         self.begin(book)
-        self.watching = len(book.stops.orders) > 0
         found = uncross(book, book.price(), book.tick_size)
-        while found.qty:
+        while found.qty and self._keep_apart(book, found.px, found.qty):
+            found = uncross(book, book.price(), book.tick_size)
+        if found.qty:
             self.emit(
                 Uncrossed(
                     book.symbol, phase, found.px, found.qty, found.surplus_qty, found.surplus_side
                 )
             )
             self._trade_at(book, found.px, found.qty)
-            # Self-trade prevention may have taken out what would have traded.
-            found = uncross(book, book.price(), book.tick_size)
         for order in book.bids.orders() + book.asks.orders():
             if order.ord_type == MARKET:
                 self.end(order, UNFILLED_REMAINDER)
@@ -693,15 +721,59 @@ class MatchingStage(Exits):
         while qty > 0 and bids and asks and bids[-1].price >= px and asks[-1].price <= px:
             bid = _head(bids[-1])
             ask = _head(asks[-1])
-            maker, taker = (bid, ask) if bid.arrival < ask.arrival else (ask, bid)
-            if maker.account_id == taker.account_id and taker.stp != STP_ALLOW:
-                # A leg protects a position: it stays, the other order goes.
-                keeps_taker = taker.order_id in self.legs and maker.order_id not in self.legs
-                self.end(maker if keeps_taker else taker, SELF_TRADE)
-                continue
             fill = min(qty, bid.leaves_qty, ask.leaves_qty)
             qty -= fill
-            self._emit_uncrossed(maker, taker, px, fill)
+            self._emit_uncrossed(*_by_arrival(bid, ask), px, fill)
+
+    def _keep_apart(self, book: ListedBook, px: int, qty: int) -> bool:
+        """Self-trade prevention before an auction trades; False when it has nothing to do.
+
+        What it takes out may move the price, and an auction has one: so it comes first.
+        """
+        pairs = self._own_pairs(book, px, qty)
+        for maker, taker in pairs:
+            if maker.level is None or taker.level is None:
+                continue
+            if maker.order_id in self.legs or taker.order_id in self.legs:
+                # A leg protects a position: it stays, the other order goes.
+                self.end(maker if maker.order_id not in self.legs else taker, SELF_TRADE)
+            elif taker.stp == STP_DECREMENT:
+                by_qty = min(maker.leaves_qty, taker.leaves_qty)
+                for order in (maker, taker):
+                    self.emit(Decremented(order.order_id, order.account_id, order.symbol, by_qty))
+                for order in (maker, taker):
+                    self.after_decrement(order, by_qty)
+            else:
+                if taker.stp in (STP_OLDEST, STP_BOTH):
+                    self.end(maker, SELF_TRADE)
+                if taker.stp != STP_OLDEST:
+                    self.end(taker, SELF_TRADE)
+        return len(pairs) > 0
+
+    def _own_pairs(self, book: ListedBook, px: int, qty: int) -> list[tuple[Order, Order]]:
+        """Orders of one account that an auction would trade with each other, the older first."""
+        pairs: list[tuple[Order, Order]] = []
+        bids = [order for order in book.bids.orders() if order.limit_px >= px]
+        asks = [order for order in book.asks.orders() if order.limit_px <= px]
+        bid_at = ask_at = 0
+        bid_used = ask_used = 0
+        while qty > 0 and bid_at < len(bids) and ask_at < len(asks):
+            bid = bids[bid_at]
+            ask = asks[ask_at]
+            fill = min(qty, bid.leaves_qty - bid_used, ask.leaves_qty - ask_used)
+            maker, taker = _by_arrival(bid, ask)
+            if maker.account_id == taker.account_id and taker.stp != STP_ALLOW:
+                pairs.append((maker, taker))
+            qty -= fill
+            bid_used += fill
+            ask_used += fill
+            if bid_used == bid.leaves_qty:
+                bid_at += 1
+                bid_used = 0
+            if ask_used == ask.leaves_qty:
+                ask_at += 1
+                ask_used = 0
+        return pairs
 
     def _emit_uncrossed(self, maker: Order, taker: Order, px: int, qty: int) -> None:
         self.emit(
@@ -753,16 +825,19 @@ class MatchingStage(Exits):
         for order in self.queue.orders():
             if order.time_in_force == CLS:
                 self.end(order, MISSED_AUCTION)
+            elif order.time_in_force == DAY:
+                self.end(order, END_OF_DAY)
         self.electing = True
         self._mark()
         self.emit(SessionClosed(session_date))
 
     def _closing_auction(self, book: ListedBook) -> None:
-        self._auction(book, CLOSING_CALL)
+        phase = self.phase_of(book)
+        self._auction(book, phase)
         self.finish(book)
         # An exit that came alive in it may cross what is left.
         while uncross(book, book.price(), book.tick_size).qty:
-            self._auction(book, CLOSING_CALL)
+            self._auction(book, phase)
             self.finish(book)
 
     def _end_day(self, book: ListedBook) -> None:
@@ -774,7 +849,7 @@ class MatchingStage(Exits):
             if order.time_in_force == DAY:
                 group = self.groups.get(order.group_id) if order.group_id else None
                 if group is not None:
-                    self.end_group(group, order.order_id, END_OF_DAY)
+                    self.end_group(group, order.order_id, END_OF_DAY, self._cause)
                 elif not order.group_id:
                     self.end(order, END_OF_DAY)
             elif order.time_in_force in (OPG, CLS):
@@ -889,6 +964,10 @@ def _head(level: Level) -> Order:
     if order is None:
         raise InvariantError("a level holds at least one order")
     return order
+
+
+def _by_arrival(bid: Order, ask: Order) -> tuple[Order, Order]:
+    return (bid, ask) if bid.arrival < ask.arrival else (ask, bid)
 
 
 def _other(side: str) -> str:

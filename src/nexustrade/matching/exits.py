@@ -2,13 +2,15 @@
 
 Owns the decisions about parked stops, elected stops and the legs of groups. A leg is reduced or
 cancelled right after the trade that is the cause, within the match loop. When the loop is over its
-prints elect stops; then exits come alive for what their entries filled; then elected stops run, one
-by one, each as a new aggressor whose prints elect others behind it. So every effect is in the batch
-of its cause, and no group is ever half cancelled between two commands.
+prints elect stops; then exits come alive for what their entries filled (those that are alive grow
+before they are elected); then elected stops run, one by one, each as a new aggressor whose prints
+elect others behind it. So every effect is in the batch of its cause, and no group is ever half
+cancelled between two commands.
 """
 
 from typing import Final
 
+from nexustrade.core.errors import InvariantError
 from nexustrade.core.money import PPM_ONE
 from nexustrade.core.terms import (
     BUY,
@@ -24,6 +26,7 @@ from nexustrade.matching.book import (
     DONE,
     RESTS,
     SELF_TRADED,
+    UNFILLED,
     WOULD_TAKE,
     Book,
     Order,
@@ -63,14 +66,21 @@ from nexustrade.matching.messages import (
     TrailRaised,
 )
 from nexustrade.matching.state import ListedBook, MatchingState
-from nexustrade.matching.triggers import protection_limit, reached, trailed_stop
+from nexustrade.matching.triggers import (
+    Marks,
+    protection_limit,
+    reached,
+    tick_down,
+    tick_up,
+    trailed_stop,
+)
 
 RUNS_MAX: Final = 1_000
 """Elected stops that run in one command; the rest wait for the volatility auction that follows."""
 _US_PER_S: Final = 1_000_000
 
-Print = tuple[int, int, str]
-"""A trade as it elects stops: its price, its id and the event ("shard:seq")."""
+Print = tuple[int, int, int]
+"""A trade as it elects stops: its price, its id and the number of its event."""
 
 
 class Exits(MatchingState):
@@ -79,28 +89,38 @@ class Exits(MatchingState):
     def __init__(self, shard: str) -> None:
         super().__init__(shard)
         self._tape: Tape = EventTape(self)
-        # Of the command being decided, in the book that it is about: the prints of the last match
-        # loop, groups whose entry was filled (with the cause), groups whose take-profit is to
-        # arrive, and how far prices and elections have gone.
-        self.watching: bool = False
+        # Of the command being decided: its number and the last event before it, the prints of the
+        # last match loop that concern a stop, groups whose entry was filled (with the cause) and
+        # groups whose take-profit is to arrive.
+        self.command: int = 0
+        self.seq_before: int = 0
+        self.book_at: ListedBook | None = None
         self.prints: list[Print] = []
         self.grown: dict[str, str] = {}
         self.arriving: list[str] = []
         self.electing: bool = True
-        self.runs: int = 0
-        self.before_px: int = 0
-        self.first_px: int = 0
+
+    def begin_command(self) -> None:
+        """A new command: nothing has happened yet."""
+        self.command += 1
+        self.seq_before = self.seq
 
     def begin(self, book: ListedBook) -> None:
-        """A command turns to a book: nothing has happened in it yet."""
-        self.prints = []
-        self.runs = 0
-        self.before_px = book.price()
-        self.first_px = 0
+        """A command turns to a book; what it has done there before still counts."""
+        self.book_at = book
+        if book.command != self.command:
+            book.command = self.command
+            book.runs = 0
+            book.before_px = book.price()
+            book.first_px = 0
 
     def here(self) -> str:
-        """The name of the last event, as the cause of those that follow from it."""
-        return f"{self.shard}:{self.seq}"
+        """What the next event follows from: the last one of the command, at first the command."""
+        return self.event_name(self.seq) if self.seq > self.seq_before else self._cause
+
+    def event_name(self, seq: int) -> str:
+        """The name of an event of this stream, as others give it as their cause."""
+        return f"{self.shard}:{seq}"
 
     # ---- aggressors
 
@@ -113,21 +133,35 @@ class Exits(MatchingState):
 
     def aggress(self, book: ListedBook, order: Order) -> None:
         """One match loop, within the price band, and what becomes of the rest of the order."""
-        self.watching = len(book.stops.orders) > 0
-        own_px = order.limit_px
-        bound_px = 0
         if book.static_band_ppm or book.dynamic_band_ppm:
-            bound_px = self._bound(book, order)
-            if bound_px:
-                order.limit_px = bound_px
-        outcome = book.enter(order, self._tape)
-        held_back = False
+            self._aggress_in_band(book, order)
+        else:
+            self._after_match(order, book.enter(order, self._tape))
+
+    def _aggress_in_band(self, book: ListedBook, order: Order) -> None:
+        """As `aggress`, but no trade is beyond the band: the order waits there for an auction."""
+        own_px = order.limit_px
+        bound_px = self._bound(book, order)
         if bound_px:
-            order.limit_px = own_px
-            held_back = order.leaves_qty > 0 and outcome != SELF_TRADED and book.crosses(order)
-            if held_back and order.print_px:
-                # An elected stop waits at the band, whatever its own limit.
-                order.limit_px = bound_px
+            order.limit_px = bound_px
+        if self._starts_beyond(book, order):
+            outcome = RESTS if order.may_rest() else UNFILLED
+        else:
+            outcome = book.enter(order, self._tape)
+        order.limit_px = own_px
+        held_back = (
+            order.leaves_qty > 0
+            and (outcome == RESTS or outcome == UNFILLED)
+            and book.crosses(order)
+        )
+        if bound_px and order.print_px:
+            # An elected stop waits at the band, whatever its own limit.
+            order.limit_px = bound_px
+        self._after_match(order, outcome)
+        if held_back:
+            self._pause(book, PRICE_BAND)
+
+    def _after_match(self, order: Order, outcome: int) -> None:
         if outcome == RESTS:
             self.emit_rested(order)
         elif outcome != DONE:
@@ -137,23 +171,24 @@ class Exits(MatchingState):
                 self.end(order, SELF_TRADE)
             else:
                 self.end(order, UNFILLED_REMAINDER)
-        if held_back:
-            self._pause(book, PRICE_BAND)
 
     def _bound(self, book: ListedBook, order: Order) -> int:
         """The band's price where it is narrower than the order's own limit; 0 where it is not."""
-        bound = 0
-        if book.static_band_ppm and book.band_px:
-            bound = _band_px(book.band_px, book.static_band_ppm, order.is_buy)
-        if book.dynamic_band_ppm and self.before_px:
-            dynamic = _band_px(self.before_px, book.dynamic_band_ppm, order.is_buy)
-            if bound == 0 or (dynamic < bound) == order.is_buy:
-                bound = dynamic
+        bound = _band_px(book, order.is_buy)
         if bound == 0 or order.post_only:
             return 0
-        if order.limit_px and (order.limit_px <= bound) == order.is_buy:
+        if order.limit_px == bound or (order.limit_px and (order.limit_px < bound) == order.is_buy):
             return 0
         return bound
+
+    def _starts_beyond(self, book: ListedBook, order: Order) -> bool:
+        """Whether the best price that an order would trade at is beyond the band's other side."""
+        bound = _band_px(book, not order.is_buy)
+        if bound == 0 or order.post_only or not book.crosses(order):
+            return False
+        if order.is_buy:
+            return book.asks.levels[-1].price < bound
+        return book.bids.levels[-1].price > bound
 
     def _pause(self, book: ListedBook, reason: str) -> None:
         """The book turns to a volatility auction."""
@@ -162,12 +197,22 @@ class Exits(MatchingState):
             self.emit(PhaseChanged(book.symbol, VOLATILITY_AUCTION, reason, until_us))
 
     def note_print(self, px: int) -> None:
-        """Remember a trade of the match loop; those of one loop never turn round."""
-        if not self.first_px:
-            self.first_px = px
+        """Remember a trade of the match loop in the book that the command has turned to.
+
+        The trades of one loop never turn round. Those before the first that concerns a stop are
+        of no consequence.
+        """
+        book = self.book_at
+        if book is None:
+            raise InvariantError("a trade is in the book that the command has turned to")
+        if not book.first_px:
+            book.first_px = px
         prints = self.prints
-        if self.watching and not (prints and prints[-1][0] == px):
-            prints.append((px, self.trade_id, self.here()))
+        if prints:
+            if prints[-1][0] != px:
+                prints.append((px, self.trade_id, self.seq))
+        elif book.stops.concerns(px):
+            prints.append((px, self.trade_id, self.seq))
 
     # ---- after the match loop
 
@@ -176,8 +221,8 @@ class Exits(MatchingState):
         while True:
             if self.prints:
                 self._elect(book)
-            elif self.grown:
-                self._grow(book)
+            elif self.grown and self._grow(book):
+                continue
             elif self.arriving:
                 self._arrive_take_profit(book)
             elif not book.elected or not self._run_next(book):
@@ -187,34 +232,42 @@ class Exits(MatchingState):
         """Elect what the prints of a match loop reached; trailing stops follow its extremes."""
         prints = self.prints
         self.prints = []
-        if not self.electing or not book.stops.orders:
-            return
         first = prints[0]
         last = prints[-1]
-        self._trail(book, first)
-        low, high = (first, last) if first[0] <= last[0] else (last, first)
-        order = book.stops.next_reached(low[0], high[0])
-        while order is not None:
-            self._elect_one(book, order, _electing_print(order, prints))
-            order = book.stops.next_reached(low[0], high[0])
-        if last[0] != first[0]:
-            self._trail(book, last)
+        low_px, high_px = first[0], last[0]
+        if low_px > high_px:
+            low_px, high_px = high_px, low_px
+        marks = book.stops.sell_marks, book.stops.buy_marks
+        falls = last[0] < first[0]
+        # Where the prints fall, sell stops follow the first of them and may be reached by a later
+        # one; buy stops end up where the last one puts them. Where they rise it is the other way.
+        self._trail(book, marks[0] if falls else marks[1], first)
+        if self.electing:
+            self._grow_living(book)
+            order = book.stops.next_reached(low_px, high_px)
+            while order is not None:
+                px, trade_id, seq = _electing_print(order, prints)
+                self._elect_one(book, order, px, trade_id, self.event_name(seq))
+                order = book.stops.next_reached(low_px, high_px)
+        self._trail(book, marks[1] if falls else marks[0], last)
 
-    def _trail(self, book: ListedBook, one: Print) -> None:
-        """Trailing stops whose high-water mark a print passes follow it, where a tick changes."""
-        px, _, cause = one
-        stops = book.stops
-        for order in stops.sell_marks.passed(px) + stops.buy_marks.passed(px):
+    def _trail(self, book: ListedBook, marks: Marks, one: Print) -> None:
+        """Trailing stops whose high-water mark a print passes follow it."""
+        px, _, seq = one
+        if not marks.passes(px):
+            return
+        cause = self.event_name(seq)
+        for order in marks.passed(px):
             stop_px = trailed_stop(
                 order.is_buy, px, order.trail_px, order.trail_ppm, book.tick_size
             )
-            if stop_px != order.stop_px:
-                self.emit(
-                    TrailRaised(order.order_id, order.account_id, order.symbol, px, stop_px, cause)
-                )
+            self.emit(
+                TrailRaised(order.order_id, order.account_id, order.symbol, px, stop_px, cause)
+            )
 
-    def _elect_one(self, book: ListedBook, order: Order, one: Print) -> None:
-        px, trade_id, cause = one
+    def _elect_one(
+        self, book: ListedBook, order: Order, px: int, trade_id: int, cause: str
+    ) -> None:
         group = self.groups.get(order.group_id) if order.group_id else None
         if group is not None and group.sl_order_id != order.order_id:
             group = None
@@ -246,13 +299,13 @@ class Exits(MatchingState):
         order = self._next_to_run(book)
         if order is None:
             return False
-        if self.runs >= RUNS_MAX:
+        if book.runs >= RUNS_MAX:
             self._pause(book, ELECTIONS_MAX)
             return False
-        if self.first_px and _is_beyond(book.last_px, self.first_px, book.collar_ppm):
+        if book.first_px and _is_beyond(book.last_px, book.first_px, book.collar_ppm):
             self._pause(book, CASCADE_COLLAR)
             return False
-        self.runs += 1
+        book.runs += 1
         limit_px = order.limit_px
         if order.ord_type != STOP_LIMIT:
             limit_px = protection_limit(
@@ -266,7 +319,7 @@ class Exits(MatchingState):
                 limit_px,
                 order.leaves_qty,
                 order.group_id,
-                self.here(),
+                self.event_name(order.arrival),
             )
         )
         self.aggress(book, running(order, limit_px))
@@ -338,56 +391,79 @@ class Exits(MatchingState):
             )
         )
 
-    def reduce_group(self, group: Group, by_qty: int, reason: str, cause: str) -> None:
-        """Both legs are for `by_qty` less; they keep their places."""
-        held = group.order_qty if group.state == WAITING else group.remaining()
+    def reduce_group(
+        self, group: Group, by_qty: int, leaves_qty: int, reason: str, cause: str
+    ) -> None:
+        """Both legs are for `by_qty` less, `leaves_qty`; they keep their places."""
         for order_id in living_legs(group):
-            self._reduce_leg(group, order_id, by_qty, held - by_qty, reason, cause)
+            self._reduce_leg(group, order_id, by_qty, leaves_qty, reason, cause)
 
-    def shrink_stop(self, group: Group, by_qty: int) -> None:
-        """Self-trade prevention made the take-profit smaller: its sibling follows."""
-        self._reduce_leg(
-            group, group.sl_order_id, by_qty, group.remaining(), SELF_TRADE, self.here()
-        )
+    def after_decrement(self, order: Order, by_qty: int) -> None:
+        """Self-trade prevention made a resting order smaller; the sibling of a leg follows it."""
+        if order.leaves_qty == 0:
+            self.end(order, SELF_TRADE)
+            return
+        group = self.legs.get(order.order_id) if order.group_id else None
+        if group is not None and group.sl_alive and group.state == ACTIVE:
+            self._reduce_leg(
+                group, group.sl_order_id, by_qty, group.remaining(), SELF_TRADE, self.here()
+            )
 
-    def _grow(self, book: ListedBook) -> None:
-        """Exits come alive for what their entries filled."""
-        grown = self.grown
-        self.grown = {}
-        for group_id, cause in grown.items():
+    def _grow(self, book: ListedBook) -> bool:
+        """Exits of a book come alive for what their entries filled; False when there are none."""
+        grown: list[tuple[Group, str]] = []
+        for group_id, cause in list(self.grown.items()):
             group = self.groups.get(group_id)
-            if group is not None:
-                self._grow_one(book, group, cause)
+            if group is None or group.symbol == book.symbol:
+                del self.grown[group_id]
+                if group is not None:
+                    grown.append((group, cause))
+        for group, cause in grown:
+            self._grow_one(book, group, cause)
+        return len(grown) > 0
 
     def _grow_one(self, book: ListedBook, group: Group, cause: str) -> None:
         if group.entry_alive and group.waits_for_all:
             return
         by_qty = group.entry_cum_qty - group.entry_open_qty
-        if by_qty:
-            if group.state == WAITING:
-                self.open_group(book, group, by_qty, cause)
-            elif group.state == ACTIVE:
-                tp_rests = self._tp_rests(book, group)
-                self.emit(
-                    GroupGrown(
-                        group.group_id,
-                        group.account_id,
-                        group.symbol,
-                        by_qty,
-                        group.open_qty + by_qty,
-                        tp_rests,
-                        cause,
-                    )
-                )
-                self._after_opening(book, group, tp_rests, cause)
+        if by_qty and group.state == WAITING:
+            tp_rests = self._tp_rests(book, group)
+            self.emit(
+                GroupOpened(group.group_id, group.account_id, group.symbol, by_qty, tp_rests, cause)
+            )
+            self._after_opening(book, group, tp_rests, cause)
+        elif by_qty and group.state == ACTIVE:
+            self._after_opening(book, group, self._emit_grown(book, group, by_qty, cause), cause)
         if not group.entry_alive:
             self._shorten(group, cause)
 
-    def open_group(self, book: ListedBook, group: Group, qty: int, cause: str) -> None:
-        """The exit of a group that waited comes alive for `qty`."""
+    def _grow_living(self, book: ListedBook) -> None:
+        """Exits that are alive grow before a print elects them: a stop is for all that was bought.
+
+        They stay among the grown ones, for what is left to do once their entry is done.
+        """
+        for group_id, cause in list(self.grown.items()):
+            group = self.groups.get(group_id)
+            if group is not None and group.symbol == book.symbol and group.state == ACTIVE:
+                by_qty = group.entry_cum_qty - group.entry_open_qty
+                if by_qty and not self._emit_grown(book, group, by_qty, cause) and group.tp_alive:
+                    self.arriving.append(group_id)
+
+    def _emit_grown(self, book: ListedBook, group: Group, by_qty: int, cause: str) -> bool:
+        """Emit `GroupGrown`; the answer says whether the take-profit rests."""
         tp_rests = self._tp_rests(book, group)
-        self.emit(GroupOpened(group.group_id, group.account_id, group.symbol, qty, tp_rests, cause))
-        self._after_opening(book, group, tp_rests, cause)
+        self.emit(
+            GroupGrown(
+                group.group_id,
+                group.account_id,
+                group.symbol,
+                by_qty,
+                group.open_qty + by_qty,
+                tp_rests,
+                cause,
+            )
+        )
+        return tp_rests
 
     def _tp_rests(self, book: ListedBook, group: Group) -> bool:
         """Whether the take-profit goes into the book without a trade."""
@@ -399,14 +475,17 @@ class Exits(MatchingState):
         """A stop-loss that the last trade has reached already is elected at once."""
         stop = book.stops.orders.get(group.sl_order_id)
         if self.electing and stop is not None and book.last_px and reached(stop, book.last_px):
-            self._elect_one(book, stop, (book.last_px, self.trade_id, cause))
+            self._elect_one(book, stop, book.last_px, book.last_trade_id, cause)
         elif group.tp_alive and not tp_rests:
             self.arriving.append(group.group_id)
 
     def _arrive_take_profit(self, book: ListedBook) -> None:
         """A take-profit that crosses the book trades at once."""
         group = self.groups.get(self.arriving.pop(0))
-        if group is not None and group.state == ACTIVE and group.tp_alive:
+        if group is None or group.state != ACTIVE or not group.tp_alive:
+            return
+        # It may be there already: what came before it let it grow again.
+        if group.remaining() and group.tp_order_id not in book.orders:
             self.place(book, self.take_profit(group))
 
     def _shorten(self, group: Group, cause: str) -> None:
@@ -430,17 +509,18 @@ class Exits(MatchingState):
             return
         group = self.groups[order.group_id]
         if order.order_id == group.tp_order_id or order.order_id == group.sl_order_id:
-            self.end_group(group, order.order_id, reason)
+            cause = self.here() if reason == SELF_TRADE else self._cause
+            self.end_group(group, order.order_id, reason, cause)
             return
         self.emit_removed(order, reason)
         if group.entry_cum_qty:
             self.grown[group.group_id] = self.here()
         else:
-            self.end_group(group, "", reason if is_expiry(reason) else ENTRY_CANCELLED)
+            reason = reason if is_expiry(reason) else ENTRY_CANCELLED
+            self.end_group(group, "", reason, self.here())
 
-    def end_group(self, group: Group, first: str, reason: str) -> None:
+    def end_group(self, group: Group, first: str, reason: str, cause: str) -> None:
         """Whatever of a group is alive ends, the order that was asked about first."""
-        cause = self.here()
         expires = is_expiry(reason)
         others = reason if expires or not first else GROUP_CANCELLED
         if group.entry_alive:
@@ -548,11 +628,7 @@ class EventTape(Tape):
         stage = self.stage
         for order in (maker, taker):
             stage.emit(Decremented(order.order_id, order.account_id, order.symbol, qty))
-        group = stage.legs.get(maker.order_id) if maker.group_id else None
-        if group is not None and maker.leaves_qty and group.sl_alive and group.state == ACTIVE:
-            stage.shrink_stop(group, qty)
-        if maker.leaves_qty == 0:
-            stage.end(maker, SELF_TRADE)
+        stage.after_decrement(maker, qty)
 
 
 def running(order: Order, limit_px: int) -> Order:
@@ -626,9 +702,23 @@ def _electing_print(order: Order, prints: list[Print]) -> Print:
     return prints[low]
 
 
-def _band_px(px: int, ppm: int, is_buy: bool) -> int:
+def _band_px(book: ListedBook, is_upper: bool) -> int:
+    """The last tick inside the narrower of a book's bands, above or below; 0 for no band."""
+    bound = 0
+    if book.static_band_ppm and book.band_px:
+        bound = _away(book.band_px, book.static_band_ppm, is_upper)
+    if book.dynamic_band_ppm and book.before_px:
+        dynamic = _away(book.before_px, book.dynamic_band_ppm, is_upper)
+        if bound == 0 or (dynamic < bound) == is_upper:
+            bound = dynamic
+    if bound == 0:
+        return 0
+    return tick_down(book.tick_size, bound) if is_upper else tick_up(book.tick_size, bound)
+
+
+def _away(px: int, ppm: int, is_upper: bool) -> int:
     reach = px * ppm // PPM_ONE
-    return px + reach if is_buy else px - reach
+    return px + reach if is_upper else px - reach
 
 
 def _is_beyond(px: int, from_px: int, ppm: int) -> bool:

@@ -93,6 +93,10 @@ _APPLY: Final[dict[Any, int]] = {
     Decremented: 12,
     Queued: 13,
     Marked: 14,
+    Refused: 15,
+    GroupHeld: 16,
+    GroupGrown: 17,
+    TrailRaised: 18,
 }
 
 
@@ -102,6 +106,9 @@ class ListedBook(Book):
     `own_phase` is a phase of its own (halt, volatility auction), "" while it follows the session.
     `elected` are stops that a trade elected and that have not come to their end yet, in the order
     in which they run. `band_px` is the price that the static band is around.
+
+    The last four fields are of the command that is being decided and no part of the state: its
+    number, how many elected stops it has run here, and the last price before it and its first.
     """
 
     def __init__(self, symbol: str) -> None:
@@ -112,6 +119,7 @@ class ListedBook(Book):
         self.last_px: int = 0
         self.last_qty: int = 0
         self.last_trade_us: int = 0
+        self.last_trade_id: int = 0
         self.marked_px: int = 0
         self.tick_size: int = 100
         self.collar_ppm: int = 50_000
@@ -124,6 +132,10 @@ class ListedBook(Book):
         self.until_us: int = 0
         self.stops = Stops()
         self.elected: dict[str, Order] = {}
+        self.command: int = 0
+        self.runs: int = 0
+        self.before_px: int = 0
+        self.first_px: int = 0
 
     def touch(self, ts_us: int) -> None:
         """Count a change of the book."""
@@ -199,18 +211,19 @@ class MatchingState(Stage):
             self._apply_queued(event)
         elif kind == 14:
             self._apply_marked(event)
+        elif kind == 15:
+            pass  # nothing has changed
+        elif kind == 16:
+            self._apply_group_held(event)
+        elif kind == 17:
+            self._apply_group_grown(event, ts_us)
+        elif kind == 18:
+            self._apply_trailed(event)
         else:
             self._apply_rare(event, ts_us)
 
     def _apply_rare(self, event: Any, ts_us: int) -> None:
-        if isinstance(event, GroupHeld):
-            self._apply_group_held(event)
-        elif isinstance(event, GroupGrown):
-            self._apply_group_grown(event, ts_us)
-        elif isinstance(event, TrailRaised):
-            book = self.books[event.symbol]
-            book.stops.trail(book.stops.orders[event.order_id], event.hwm_px, event.stop_px)
-        elif isinstance(event, GroupAmended):
+        if isinstance(event, GroupAmended):
             self.groups[event.group_id].order_qty = event.order_qty
         elif isinstance(event, InstrumentDefined):
             self._apply_instrument(event)
@@ -232,7 +245,7 @@ class MatchingState(Stage):
                 self.frozen[event.account_id] = True
             else:
                 self.frozen.pop(event.account_id, None)
-        elif not isinstance(event, (Refused, GroupRefused)):
+        elif not isinstance(event, GroupRefused):
             raise InvariantError(f"{self.shard} does not know {type(event).__name__}")
 
     def _apply_traded(self, event: Any, ts_us: int) -> None:
@@ -250,6 +263,7 @@ class MatchingState(Stage):
             self._compare_mark(book)
         book.last_qty = qty
         book.last_trade_us = ts_us
+        book.last_trade_id = event.trade_id
         self.trade_id = event.trade_id
         book.touch(ts_us)
         if event.auction:
@@ -343,6 +357,10 @@ class MatchingState(Stage):
         order.reduces = event.reduces
         self._park(book, order)
 
+    def _apply_trailed(self, event: Any) -> None:
+        stops = self.books[event.symbol].stops
+        stops.trail(stops.orders[event.order_id], event.hwm_px, event.stop_px)
+
     def _park(self, book: ListedBook, order: Order) -> None:
         book.stops.park(order)
         if order.expire_us:
@@ -364,6 +382,7 @@ class MatchingState(Stage):
         order = book.stops.orders[event.order_id]
         book.stops.remove(order)
         order.print_px = event.print_px
+        order.arrival = self.seq
         book.elected[order.order_id] = order
         if order.group_id:
             group = self.groups[order.group_id]
@@ -434,10 +453,12 @@ class MatchingState(Stage):
             return
         order = book.elected.get(event.orig_order_id)
         if order is not None:
-            del book.elected[order.order_id]
+            self._forget_elected(book, order)
             order.order_id = event.order_id
             order.limit_px = event.limit_px
             book.elected[order.order_id] = order
+            if order.expire_us:
+                self._expect(order)
             return
         order = self.queued.get(event.orig_order_id)
         if order is not None:
@@ -460,6 +481,7 @@ class MatchingState(Stage):
             self.legs[group.sl_order_id] = group
         else:
             group.entry_order_id = event.order_id
+            group.order_qty = group.entry_cum_qty + event.leaves_qty
 
     def _amend_resting(self, book: ListedBook, order: Order, event: Any) -> None:
         if order.expire_us:
@@ -532,6 +554,9 @@ class MatchingState(Stage):
         order.trail_ppm = event.trail_ppm
         order.group_id = event.group_id
         order.reduces = event.reduces
+        waiting = self.queued.get(order.order_id)
+        if waiting is not None:
+            self._unqueue(waiting)
         self._enqueue(order)
 
     def _apply_marked(self, event: Any) -> None:
@@ -701,8 +726,11 @@ class MatchingState(Stage):
             return
         order = book.orders.get(event.order_id)
         if order is not None:
-            book.shrink(order, order.leaves_qty - leaves_qty)
-            book.touch(ts_us)
+            if leaves_qty:
+                book.shrink(order, order.leaves_qty - leaves_qty)
+                book.touch(ts_us)
+            else:
+                self._take_out(book, order.order_id, ts_us)
             return
         order = self.queued.get(event.order_id)
         if order is not None:
@@ -847,6 +875,7 @@ class MatchingState(Stage):
         book.last_px = row["last_px"]
         book.last_qty = row["last_qty"]
         book.last_trade_us = row["last_trade_us"]
+        book.last_trade_id = row.get("last_trade_id", 0)
         book.marked_px = row["marked_px"]
         book.band_px = row.get("band_px", book.last_px)
         book.own_phase = row.get("own_phase", "")
@@ -861,6 +890,7 @@ class MatchingState(Stage):
             self._park(book, _row_order(one))
         for one in row.get("elected", []):
             order = _row_order(one)
+            order.arrival = one[_STOP_FIELDS]
             book.elected[order.order_id] = order
             if order.expire_us:
                 self._expect(order)
@@ -920,6 +950,11 @@ class MatchingState(Stage):
         tp = book.orders.get(group.tp_order_id)
         parked = book.stops.orders.get(group.sl_order_id)
         running = book.elected.get(group.sl_order_id) or book.orders.get(group.sl_order_id)
+        if group.entry_order_id and not (group.waits_for_all and group.entry_alive):
+            check(
+                group.entry_open_qty >= group.entry_cum_qty,
+                "the exit is alive for all that its entry filled",
+            )
         if group.state == WAITING:
             check(tp is None and parked is None and running is None, "legs that wait are nowhere")
             check(group.entry_alive or group.tp_order_id in self.queued, "a group waits for it")
@@ -971,6 +1006,8 @@ def _order_row(order: Order) -> list[Any]:
 
 _PLAIN_FIELDS: Final = 14
 """Fields of a row that are arguments of `Order`; rows of older versions have no more."""
+_STOP_FIELDS: Final = 21
+"""Fields of a row; that of an elected stop ends with the number of the event that elected it."""
 
 
 def _row_order(row: Any) -> Order:
@@ -994,6 +1031,7 @@ def _book_row(book: ListedBook) -> dict[str, Any]:
         "last_px": book.last_px,
         "last_qty": book.last_qty,
         "last_trade_us": book.last_trade_us,
+        "last_trade_id": book.last_trade_id,
         "marked_px": book.marked_px,
         "band_px": book.band_px,
         "own_phase": book.own_phase,
@@ -1001,5 +1039,5 @@ def _book_row(book: ListedBook) -> dict[str, Any]:
         "bids": [_order_row(order) for order in book.bids.orders()],
         "asks": [_order_row(order) for order in book.asks.orders()],
         "stops": [_order_row(o) for o in book.stops.sells.orders() + book.stops.buys.orders()],
-        "elected": [_order_row(order) for order in book.elected.values()],
+        "elected": [[*_order_row(order), order.arrival] for order in book.elected.values()],
     }

@@ -6,7 +6,7 @@ the highest stop), then the oldest. To find what a trade elects costs a look at 
 what is taken from it: nothing depends on how many stops wait.
 
 Trailing stops are indexed a second time by their high-water mark, so that a trade which sets no new
-extreme costs nothing either.
+extreme costs nothing either. One that does costs a step for each stop that it moves.
 """
 
 from bisect import bisect_left
@@ -91,11 +91,13 @@ class Marks:
             del self.orders[rank]
             del self.ranks[bisect_left(self.ranks, rank)]
 
+    def passes(self, px: int) -> bool:
+        """Whether a trade at `px` passes any mark."""
+        return len(self.ranks) > 0 and self.ranks[0] < self.rank(px)
+
     def passed(self, px: int) -> list[Order]:
         """Stops whose mark a trade at `px` passes, by mark and then by id."""
         rank = self.rank(px)
-        if not self.ranks or self.ranks[0] >= rank:
-            return []
         behind: list[Order] = []
         for known in self.ranks:
             if known >= rank:
@@ -160,11 +162,27 @@ class Stops:
             marks.add(order)
 
     def trail(self, order: Order, hwm_px: int, stop_px: int) -> None:
-        """A trailing stop follows a new extreme; it goes behind the others at its new price."""
+        """A trailing stop follows a new extreme; at a new price it goes behind the others."""
+        if stop_px == order.stop_px:
+            marks = self.buy_marks if order.is_buy else self.sell_marks
+            marks.drop(order)
+            order.hwm_px = hwm_px
+            marks.add(order)
+            return
         self.remove(order)
         order.hwm_px = hwm_px
         order.stop_px = stop_px
         self.park(order)
+
+    def concerns(self, px: int) -> bool:
+        """Whether a trade at `px` elects or moves any stop."""
+        levels = self.sells.levels
+        if levels and levels[-1].price >= px:
+            return True
+        levels = self.buys.levels
+        if levels and levels[-1].price <= px:
+            return True
+        return self.sell_marks.passes(px) or self.buy_marks.passes(px)
 
     def next_reached(self, low_px: int, high_px: int) -> Order | None:
         """The next stop that trades between `low_px` and `high_px` elect, sells before buys."""
