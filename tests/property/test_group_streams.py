@@ -30,9 +30,11 @@ from nexustrade.matching.messages import (
     LegCancelled,
     LegReduced,
     OpenSession,
+    SessionClosed,
     StopElected,
     Tick,
     Traded,
+    Uncrossed,
 )
 from nexustrade.orders.messages import (
     AccountFrozen,
@@ -173,6 +175,9 @@ class Driver:
         account, order_id = self._account(), self.name()
         self.ids.append((account, order_id))
         given: dict[str, object] = {"stp": self.rng.choice(STPS)}
+        if self.groups and self.rng.random() < 0.1:
+            _, group_id = self.rng.choice(self.groups[-20:])
+            given["shrinks"] = {group_id: self.rng.randint(1, 8) * SHARE}
         return OrderAccepted(
             account,
             order_id,
@@ -307,6 +312,10 @@ def run(seed: int, count: int, **rules: object) -> tuple[MatchingStage, list[Rec
     """A stream of commands, checked after each; the stage, its events and what they say."""
     stage = MatchingStage("matching-0")
     driver, ledger = Driver(seed), Ledger()
+    static_ppm, dynamic_ppm = (
+        int(str(rules.get(name, 0))) for name in ("static_band_ppm", "dynamic_band_ppm")
+    )
+    band = Band(static_ppm, dynamic_ppm, 10_000)
     recorded = stage.take(
         DefineInstrument(SYMBOL, 100, SHARE, reference_px=10_000, **rules),  # type: ignore[arg-type]
         1,
@@ -316,11 +325,39 @@ def run(seed: int, count: int, **rules: object) -> tuple[MatchingStage, list[Rec
     for number in range(1, count + 1):
         new = stage.take(driver.next(), number * 5_000, f"c{number}")
         recorded += new
+        band.check(new)
         for one in new:
             ledger.hear(one.event)
         ledger.check(driver.two_legs)
         stage.verify()
     return stage, recorded, ledger
+
+
+class Band:
+    """Holds every trade against the price bands, by what the events say."""
+
+    def __init__(self, static_ppm: int, dynamic_ppm: int, reference_px: int) -> None:
+        self.static_ppm = static_ppm
+        self.dynamic_ppm = dynamic_ppm
+        self.static_px = self.last_px = reference_px
+
+    def check(self, batch: list[Recorded]) -> None:
+        """The events of one command."""
+        before_px = self.last_px
+        for one in batch:
+            event = one.event
+            if isinstance(event, Uncrossed):
+                self.static_px = event.px
+            elif isinstance(event, SessionClosed):
+                self.static_px = self.last_px
+            elif isinstance(event, Traded):
+                self.last_px = event.last_px
+                if not event.auction:
+                    self._inside(event.last_px, self.static_px, self.static_ppm)
+                    self._inside(event.last_px, before_px, self.dynamic_ppm)
+
+    def _inside(self, px: int, around_px: int, ppm: int) -> None:
+        assert not ppm or abs(px - around_px) * 1_000_000 <= around_px * ppm
 
 
 def check_replay(stage: MatchingStage, recorded: list[Recorded], every: int) -> None:
@@ -343,7 +380,10 @@ def check_replay(stage: MatchingStage, recorded: list[Recorded], every: int) -> 
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32), st.sampled_from([{}, {"static_band_ppm": 60_000}, {"call_s": 1}]))
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from([{}, {"static_band_ppm": 60_000}, {"dynamic_band_ppm": 30_000}, {"call_s": 1}]),
+)
 def test_no_group_tears(seed: int, rules: dict[str, object]) -> None:
     stage, recorded, _ = run(seed, 120, **rules)
     check_replay(stage, recorded, 40)
@@ -352,7 +392,7 @@ def test_no_group_tears(seed: int, rules: dict[str, object]) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_no_group_tears_in_a_long_stream(seed: int) -> None:
     """Thousands of groups live through elections, cascades, partial fills, amends and cancels."""
-    stage, recorded, ledger = run(seed, 12_000)
+    stage, recorded, ledger = run(seed, 14_000)
     assert len(ledger.filled) > 1_700
     assert len(ledger.closed) > 1_700 - 200
     seen = {type(one.event) for one in recorded}
