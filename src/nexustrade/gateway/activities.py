@@ -123,6 +123,9 @@ def fill_activity(f: FillRecord) -> FillActivity:
         order_status=render.status_text(f.ord_status),
         fee=usd_text(f.fee),
         liquidity=f.liquidity.lower(),
+        trade_id=f.trade_id,
+        settle_date=f.settle_date or None,
+        busted=f.busted,
     )
 
 

@@ -566,6 +566,10 @@ class FillActivity(Struct, frozen=True):
     order_status: OrderStatus
     fee: DecimalText
     liquidity: Annotated[str, _one_of("maker", "taker")]
+    trade_id: int
+    """Its number among the trades of the symbol, by which an operator undoes it."""
+    settle_date: str | None
+    busted: bool
 
 
 class CashActivity(Struct, frozen=True):
