@@ -31,7 +31,7 @@ FIRST_DAY: Final = date(2026, 11, 23)
 KINDS: Final = {
     "limit": 30, "market": 8, "notional": 2, "stop": 10, "trail": 6, "oco": 12, "bracket": 14,
     "cancel": 6, "cancel_group": 3, "replace": 14, "amend": 8, "all": 1, "cash": 1, "tick": 2,
-    "shares": 1, "halt": 1, "margin": 1, "day": 3, "bust": 3,
+    "shares": 1, "halt": 1, "margin": 1, "day": 3, "undo": 3,
 }  # fmt: skip
 
 
@@ -64,7 +64,7 @@ class Trader:
         """Run the commands of one step; their events."""
         self.count += 1
         kind = self.random.choices(list(KINDS), list(KINDS.values()))[0]
-        made: list[Message] = getattr(self, f"_{kind}")()
+        made: list[Message] = self.undo() if kind == "undo" else getattr(self, f"_{kind}")()
         return [event for command in made for event in self.venue.run(command)]
 
     # ------------------------------------------------------------ what commands are made of
@@ -264,8 +264,8 @@ class Trader:
     def _date(self, days: int) -> str:
         return (FIRST_DAY + timedelta(days=days)).isoformat()
 
-    def _bust(self) -> list[Message]:
-        """Undo one of the trades so far, perhaps for a second time."""
+    def undo(self) -> list[Message]:
+        """Commands that undo one of the trades so far, perhaps for a second time."""
         fills = [r.event for _, r in self.venue.log if isinstance(r.event, OrderFilled)]
         if not fills:
             return []

@@ -16,7 +16,7 @@ from nexustrade.adapters.memory.clock import VirtualClock
 from nexustrade.adapters.memory.event_store import MemoryDatabase, MemoryEventStore
 from nexustrade.adapters.postgres.embedded import SUPERUSER, EmbeddedServer
 from nexustrade.adapters.system import SystemClock
-from nexustrade.core.codec import canonical, decode, encode
+from nexustrade.core.codec import Message, canonical, decode, encode
 from nexustrade.core.errors import InvariantError, StoreUnavailable
 from nexustrade.core.time import to_datetime
 from nexustrade.kernel.chain import GENESIS, seal
@@ -27,10 +27,11 @@ from nexustrade.orders.messages import (
     FillRecord,
     OrderFilled,
     OrderRecord,
+    TradeBusted,
 )
 from nexustrade.orders.service import OrdersView, order_record
 from nexustrade.orders.store import History, HistoryLimits, HistoryWriter
-from tests.property.test_stages import Step, commands, venue
+from tests.group_steps import Trader
 
 NO_LINGER = HistoryLimits(linger_s=0, retry_first_s=0.01, retry_max_s=0.05)
 SMALL = NO_LINGER._replace(
@@ -43,37 +44,22 @@ class Source:
     """A venue of two orders partitions whose events reach an event store, and from it a log."""
 
     def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
-        self.venue = venue(2, 1)
+        self.trader = Trader(Random(seed))
+        self.venue = self.trader.venue
         self.shards = list(self.venue.routing.orders_shards)
         self.database = MemoryDatabase()
         self.store = MemoryEventStore(self.database)
         self.view = OrdersView(self.venue.orders, self.venue.routing.orders_of)
-        self._commands = 0
         self._kept = 0
         self._links = dict.fromkeys(self.shards, GENESIS)
 
     async def trade(self, count: int) -> list[LogEntry]:
         """Run that many steps; their orders events, which are in the store then."""
         for _ in range(count):
-            self._commands += 1
-            for command in commands(self.venue, self._commands, self._step()):
-                self.venue.run(command)
-        return await self._keep()
+            self.trader.step()
+        return await self.keep()
 
-    def _step(self) -> Step:
-        pick = self.random.choice
-        kinds = ["limit"] * 10 + ["market", "notional", "cancel", "replace", "replace"]
-        kinds += ["cash", "day", "all"] if self.random.random() < 0.2 else []
-        accounts = ("cash-1", "cash-2", "margin-1", "margin-2", "margin-3")
-        return (
-            pick(kinds), pick(accounts), pick(("AAPL", "PENNY")), pick(("BUY", "SELL")),
-            self.random.randint(-6, 6), pick((1, 2, 3, 7, 50)),
-            pick(("DAY", "GTC", "IOC", "FOK", "GTD")), self.random.randint(0, 30),
-            self.random.random() < 0.5,
-        )  # fmt: skip
-
-    async def _keep(self) -> list[LogEntry]:
+    async def keep(self) -> list[LogEntry]:
         new = [entry for entry in self.venue.log[self._kept :] if entry[0] in self.shards]
         self._kept = len(self.venue.log)
         entries = [LogEntry(s, r.seq, r.ts_us, r.cause, r.event) for s, r in new]
@@ -100,13 +86,17 @@ class Source:
         accounts = [a for stage in self.venue.orders for a in stage.accounts.values()]
         return {order_id for account in accounts for order_id in account.open}
 
-    def fills(self) -> list[tuple[str, int, int]]:
-        """Each fill's order, trade and time."""
+    def fills(self) -> list[tuple[str, int, int, str, bool]]:
+        """Each fill's order, trade, time and settlement date, and whether it was undone."""
+        busted = {(e.symbol, e.trade_id) for e, _ in self.busts()}
         return sorted(
-            (r.event.order_id, r.event.trade_id, r.ts_us)
+            (e.order_id, e.trade_id, r.ts_us, e.settle_date, (e.symbol, e.trade_id) in busted)
             for _, r in self.venue.log
-            if isinstance(r.event, OrderFilled)
+            if isinstance(e := r.event, OrderFilled)
         )
+
+    def busts(self) -> list[tuple[TradeBusted, int]]:
+        return [(r.event, r.ts_us) for _, r in self.venue.log if isinstance(r.event, TradeBusted)]
 
 
 @contextlib.asynccontextmanager
@@ -149,18 +139,20 @@ async def assert_exact(dsn: str, source: Source) -> None:
         decode("FillRecord", record)
         for (record,) in await rows(dsn, "SELECT record::text FROM fills")
     ]
-    assert (
-        sorted((f.order_id, f.trade_id, f.ts_event_us) for f in fills if isinstance(f, FillRecord))
-        == source.fills()
-    )
+    assert sorted(map(told_of, fills)) == source.fills()
     await _assert_columns(dsn)
     await _assert_cash(dsn, source)
     checkpoints = await rows(dsn, "SELECT shard, last_seq FROM projection_checkpoint")
     assert dict(checkpoints) == {s: source.venue.stages[s].seq for s in source.shards}
 
 
+def told_of(fill: Message) -> tuple[str, int, int, str, bool]:
+    assert isinstance(fill, FillRecord)
+    return fill.order_id, fill.trade_id, fill.ts_event_us, fill.settle_date, fill.busted
+
+
 async def _assert_columns(dsn: str) -> None:
-    """The columns of an order repeat what its record says."""
+    """The columns of an order repeat what its record says, and those of a fill what its says."""
     wrong = await rows(
         dsn,
         """
@@ -176,6 +168,24 @@ async def _assert_columns(dsn: str) -> None:
                 != (record->>'submitted_us')::bigint
             OR (extract(epoch FROM updated_at) * 1000000)::bigint
                 != (record->>'updated_us')::bigint
+            OR stop_px != coalesce(record->>'stop_px', '0')::numeric
+            OR trail_px != coalesce(record->>'trail_px', '0')::numeric
+            OR trail_ppm != coalesce(record->>'trail_ppm', '0')::integer
+            OR hwm_px != coalesce(record->>'hwm_px', '0')::numeric
+            OR order_class != coalesce(record->>'order_class', '')
+            OR group_id != coalesce(record->>'group_id', '')
+            OR role != coalesce(record->>'role', '')
+            OR (extract(epoch FROM triggered_at) * 1000000)::bigint
+                IS DISTINCT FROM (record->>'triggered_us')::bigint
+        """,
+    )
+    assert wrong == []
+    wrong = await rows(
+        dsn,
+        """
+        SELECT order_id FROM fills WHERE settle_date::text != record->>'settle_date'
+            OR trade_date IS NULL OR settle_date - trade_date != 2
+            OR busted_at IS NOT NULL != coalesce(record->>'busted', 'false')::boolean
         """,
     )
     assert wrong == []
@@ -189,7 +199,7 @@ async def _assert_cash(dsn: str, source: Source) -> None:
         SELECT account_id, (sum(amount) * 100)::bigint FROM (
             SELECT account_id, amount FROM cash_movements
             UNION ALL SELECT account_id, CASE side WHEN 'BUY' THEN -notional ELSE notional END
-            FROM fills
+            FROM fills WHERE busted_at IS NULL
         ) AS moved GROUP BY account_id
         """,
     )
@@ -370,14 +380,21 @@ class Unanswered(HistoryWriter):
             raise psycopg.OperationalError("the connection is lost")
 
 
-async def test_a_commit_whose_answer_is_lost_is_not_repeated(accounts_dsn: str) -> None:
+@pytest.mark.parametrize(
+    ("limits", "steps"),
+    [(SMALL, 20), (SMALL._replace(batch_len_max=1, rows_max=0, retry_first_s=0.001), 4)],
+    ids=["many events", "each event"],
+)
+async def test_a_commit_whose_answer_is_lost_is_not_repeated(
+    accounts_dsn: str, limits: HistoryLimits, steps: int
+) -> None:
     source = Source(9)
     writer = Unanswered(
-        accounts_dsn, source.shards, source.store, source.view, SystemClock(), SMALL
+        accounts_dsn, source.shards, source.store, source.view, SystemClock(), limits
     )
     async with running(writer):
         for _ in range(10):
-            await writer.receive(await source.trade(20))
+            await writer.receive(await source.trade(steps))
             await drained(writer)
     assert writer.commits > 10
     await assert_exact(accounts_dsn, source)
@@ -513,8 +530,8 @@ async def test_closed_orders_are_found(accounts_dsn: str) -> None:
             assert await history.orders("cash-1", symbols=[hostile]) == []
 
 
-def by_submission(record: OrderRecord) -> int:
-    return record.submitted_us
+def by_submission(record: OrderRecord) -> tuple[int, str]:
+    return record.submitted_us, record.order_id
 
 
 async def test_orders_are_listed_as_asked_for(accounts_dsn: str) -> None:
@@ -549,7 +566,7 @@ async def test_fills_and_cash_movements_are_listed_as_asked_for(accounts_dsn: st
             times = [f.ts_event_us for f in fills]
             assert times == sorted(set(times))
             told = [f for f in source.fills() if f[0] in {r.order_id for r in fills}]
-            assert sorted((f.order_id, f.trade_id, f.ts_event_us) for f in fills) == told
+            assert sorted(map(told_of, fills)) == told
             assert await history.fills(account_id, limit=3) == fills[:-4:-1]
             page = await history.fills(account_id, after_us=times[0], until_us=times[2])
             assert page == [fills[1]]
@@ -557,9 +574,73 @@ async def test_fills_and_cash_movements_are_listed_as_asked_for(accounts_dsn: st
             assert moved[0].activity_type == "CSD"
             assert moved[0].description == "opening cash"
             assert await history.cash_movements(account_id) == moved[: -len(moved) - 1 : -1][:100]
-            fees = {m.ts_event_us: -m.amount for m in moved if m.activity_type == "FEE"}
-            assert fees == {f.ts_event_us: f.fee for f in fills if f.fee}
+            fees = sorted((m.ts_event_us, -m.amount) for m in moved if m.activity_type == "FEE")
+            mine = [(e, ts_us) for e, ts_us in source.busts() if e.account_id == account_id]
+            assert fees == sorted(
+                [(f.ts_event_us, f.fee) for f in fills if f.fee]
+                + [(ts_us, -e.fee) for e, ts_us in mine if e.fee]
+            )
             assert len({m.activity_id for m in moved}) == len(moved)
+
+
+async def test_the_orders_of_groups_are_found_together(accounts_dsn: str) -> None:
+    source = await written(accounts_dsn, 24, 300)
+    closed = source.closed_orders().values()
+    groups: dict[str, dict[str, list[OrderRecord]]] = {}
+    for one in closed:
+        if one.group_id:
+            groups.setdefault(one.account_id, {}).setdefault(one.group_id, []).append(one)
+    assert any(len(orders) > 3 for of in groups.values() for orders in of.values())
+    async with reading(accounts_dsn) as history:
+        for account_id, of in groups.items():
+            found = await history.orders_of_groups(account_id, [*of, "", "no-such-group", "a\0b"])
+            assert found == []
+            found = await history.orders_of_groups(account_id, [*of, "", "no-such-group"])
+            assert found == sorted((o for orders in of.values() for o in orders), key=by_submission)
+            first = next(iter(of))
+            alone = await history.orders_of_groups(account_id, [first])
+            assert alone == sorted(of[first], key=by_submission)
+            assert await history.orders_of_groups(account_id + "x", list(of)) == []
+        assert await history.orders_of_groups("cash-1", []) == []
+
+
+async def test_both_sides_of_a_trade_are_found_and_say_that_it_was_undone(
+    accounts_dsn: str,
+) -> None:
+    source = await written(accounts_dsn, 25, 300)
+    trades: dict[tuple[str, int], list[Any]] = {}
+    for _, r in source.venue.log:
+        if isinstance(e := r.event, OrderFilled):
+            trades.setdefault((e.symbol, e.trade_id), []).append((e.account_id, e.order_id, e.fee))
+    undone = {(e.symbol, e.trade_id) for e, _ in source.busts()}
+    assert undone
+    assert len(trades) > len(undone)
+    async with reading(accounts_dsn) as history:
+        for (symbol, trade_id), sides in trades.items():
+            found = await history.trade(symbol, trade_id)
+            assert sorted((f.account_id, f.order_id, f.fee) for f in found) == sorted(sides)
+            assert {f.side for f in found} == {"BUY", "SELL"}
+            assert {f.busted for f in found} == {(symbol, trade_id) in undone}
+        for symbol, trade_id in (("NONE", 1), ("AAPL", 10**9), ("AAPL", 2**80), ("a\0b", 1)):
+            assert await history.trade(symbol, trade_id) == []
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_trade_may_be_undone_in_the_batch_of_its_fills_or_long_after(
+    accounts_dsn: str, at_once: bool
+) -> None:
+    source = Source(26)
+    async with running(source.writer(accounts_dsn, NO_LINGER)) as writer:
+        entries = await source.trade(60)
+        if not at_once:
+            await writer.receive(entries)
+            await drained(writer)
+        for command in source.trader.undo():
+            source.venue.run(command)
+        await writer.receive([*(entries if at_once else []), *await source.keep()])
+        await drained(writer)
+    await assert_exact(accounts_dsn, source)
+    assert source.busts()
 
 
 async def test_an_answer_is_never_without_bound(
@@ -570,6 +651,8 @@ async def test_an_answer_is_never_without_bound(
     async with reading(accounts_dsn) as history:
         assert len(await history.orders("margin-1", limit=10**9)) == 5
         assert len(await history.fills("margin-1", limit=10**9)) == 5
+        groups = [f"order-{number}" for number in range(200)]
+        assert len(await history.orders_of_groups("margin-1", groups)) == 5
 
 
 async def test_reading_says_when_the_database_is_away(

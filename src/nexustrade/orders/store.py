@@ -477,9 +477,10 @@ _PRUNE_EQUITY: Final = "DELETE FROM account_equity WHERE account_id = ANY(%s) AN
 
 # ---------------------------------------------------------------- reading
 
+# The orders of a group came at the same instant.
 _FIND_ORDERS: Final = sql.SQL("""
     SELECT record::text FROM order_history WHERE {where} AND closed_at IS NOT NULL
-    ORDER BY submitted_at {direction} LIMIT %s
+    ORDER BY submitted_at {direction}, order_id COLLATE "C" {direction} LIMIT %s
 """)
 _FIND_FILLS: Final = sql.SQL("""
     SELECT record::text FROM fills WHERE {where} ORDER BY ts_event {direction} LIMIT %s

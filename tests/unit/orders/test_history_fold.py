@@ -397,6 +397,13 @@ def test_the_columns_of_a_group_and_of_a_stop() -> None:
     assert table.lines["b-sl"][26] == "1970-01-01 00:00:00.005000+00"
 
 
+def test_only_the_rows_of_older_orders_are_asked_for() -> None:
+    resized = GroupResized("acc-1", "o", 1, tp_order_id="o", tp_qty=1, sl_order_id="o-sl", sl_qty=1)
+    cancels = [OrderCanceled("acc-1", name, 0, "BY_REQUEST") for name in ("b", "b-tp", "b-sl")]
+    assert Fold(0).missing([BRACKET, ACTIVE, *cancels]) == []
+    assert Fold(0).missing([resized, *cancels]) == ["o", "o-sl", "b", "b-tp", "b-sl"]
+
+
 OPENED = (BRACKET, filled("b", "BUY", 4))
 HELD = (OCO,)
 CANCEL = CancelRequested("acc-1", "o-sl", "AAPL")
