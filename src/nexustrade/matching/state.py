@@ -481,7 +481,6 @@ class MatchingState(Stage):
             self.legs[group.sl_order_id] = group
         else:
             group.entry_order_id = event.order_id
-            group.order_qty = group.entry_cum_qty + event.leaves_qty
 
     def _amend_resting(self, book: ListedBook, order: Order, event: Any) -> None:
         if order.expire_us:

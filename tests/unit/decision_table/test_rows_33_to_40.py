@@ -23,6 +23,7 @@ from tests.unit.decision_table.scene import (
     buy,
     cancel,
     oco,
+    replace,
     sell,
     stop,
     story,
@@ -435,6 +436,49 @@ def test_row_39_bracket_entry_partly_filled_under_full(partitions: Partitions, p
         g FILLED 10 of 10 open 0
         tp NEW 0 of 10 open 10
         sl HELD 0 of 10 open 10
+    """)
+
+
+def test_row_39_entry_made_smaller_and_then_amended(partitions: Partitions) -> None:
+    """PARTIAL: self-trade prevention took 4 off the entry; an amend of its price keeps that.
+
+    The exit is for the 6 that it fills.
+    """
+    s = Scene(partitions, stp="DECREMENT").given(bracket())
+    assert s.when(sell("own", 4, 100, "ann")) == story("""
+        1 OrderAccepted ann own SELL 4 LIMIT 100 GTC holds 0 and 4
+        2 <1 Decremented g by 4
+        3 <2 OrderDecremented g by 4
+        4 <1 Decremented own by 4
+        5 <4 OrderDecremented own by 4
+        6 <1 Removed own 0 SELF_TRADE
+        7 <6 OrderCanceled own 0 SELF_TRADE
+    """)
+    assert s.when(replace("g", limit=101)) == story("""
+        1 ReplaceRequested g by g' 6 at 101
+        2 <1 Amended g to g' 6 at 101 requeued
+        3 <2 OrderReplaced g by g'
+        4 <1 Rested g' BUY 6 at 101
+    """)
+    assert s.when(sell("a", 6, 101)) == story("""
+        1 OrderAccepted bob a SELL 6 LIMIT 101 GTC holds 0 and 6
+        2 <1 Traded 2: 6 at 101, maker g' left 0, taker a done
+        3 <2 OrderFilled ann g' BUY 6 at 101 MAKER done
+        4 <2 OrderFilled bob a SELL 6 at 101 TAKER done
+        5 <2 GroupOpened g 6 alive tp rests
+        6 <5 LegsActivated g 6 holds 0 and 6
+        7 <2 LegReduced tp by 4 to 6 ENTRY_CANCELLED
+        8 <7 OrderDecremented tp by 4 ENTRY_CANCELLED
+        9 <2 LegReduced sl by 4 to 6 ENTRY_CANCELLED
+        10 <9 OrderDecremented sl by 4 ENTRY_CANCELLED
+    """)
+    assert s.stands("g", "g'", "tp", "sl") == story("""
+        ann cash 999394 position 16 holds 0 and 6
+        group ACTIVE 6 R 6 holds 0 and 6
+        g REPLACED 0 of 6 open 0
+        g' FILLED 6 of 6 open 0
+        tp NEW 0 of 6 open 6
+        sl HELD 0 of 6 open 6
     """)
 
 
