@@ -567,7 +567,7 @@ class FillActivity(Struct, frozen=True):
     fee: DecimalText
     liquidity: Annotated[str, _one_of("maker", "taker")]
     trade_id: int
-    """Its number among the trades of the symbol, by which an operator undoes it."""
+    """The number by which an operator undoes the trade."""
     settle_date: str | None
     busted: bool
 
