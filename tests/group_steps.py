@@ -5,7 +5,7 @@ from random import Random
 from typing import Final
 
 from nexustrade.core.codec import Message
-from nexustrade.matching.messages import CloseSession, OpenSession, SplitInstrument, Tick
+from nexustrade.matching.messages import CloseSession, OpenSession, Tick
 from nexustrade.orders.messages import (
     AdjustCash,
     AdjustPosition,
@@ -43,7 +43,6 @@ class Trader:
         self.venue = TwoStages(orders_count, 1)
         self.days = 0
         self.count = 0
-        self.middle = {"AAPL": 1_000_000, "PENNY": 9_000}
         self._open()
 
     def _open(self) -> None:
@@ -79,7 +78,7 @@ class Trader:
 
     def _px(self, symbol: str, least: int, most: int) -> int:
         """A price so many cents from the middle."""
-        return self.middle[symbol] + 100 * self.random.randint(least, most)
+        return (1_000_000 if symbol == "AAPL" else 9_000) + 100 * self.random.randint(least, most)
 
     def _qty(self) -> int:
         odd = 12_345_678 if self.random.random() < 0.2 else 0
@@ -235,16 +234,6 @@ class Trader:
         return [
             RestrictInstrument(symbol, "HALTED"),
             CancelOrder(*self._target()),
-            RestrictInstrument(symbol, "ACTIVE"),
-        ]
-
-    def _split(self) -> list[Message]:
-        symbol = self.random.choice(SYMBOLS)
-        new, old = self.random.choice(((2, 1), (1, 2), (3, 2)))
-        self.middle[symbol] = self.middle[symbol] * old // new // 100 * 100
-        return [
-            RestrictInstrument(symbol, "HALTED"),
-            SplitInstrument(symbol, new, old),
             RestrictInstrument(symbol, "ACTIVE"),
         ]
 
