@@ -18,6 +18,7 @@ def main(url: str, key: str, secret: str) -> None:
     client = api.REST(key, secret, url)
     check_account(client)
     check_orders(client)
+    check_groups_and_stops(client)
     check_positions(client)
     asyncio.run(check_stream(client, url, key, secret))
 
@@ -49,6 +50,33 @@ def check_orders(client: api.REST) -> None:
     client.cancel_order(changed.id)
     error = refused(lambda: client.cancel_order(changed.id))
     assert str(error) == 'order is already in "canceled" state', error
+    client.cancel_all_orders()
+
+
+def check_groups_and_stops(client: api.REST) -> None:
+    order = client.submit_order(
+        "AAPL", qty=3, side="buy", type="limit", time_in_force="gtc", limit_price="150",
+        order_class="bracket", take_profit={"limit_price": "160"},
+        stop_loss={"stop_price": "140", "limit_price": "139"},
+    )  # fmt: skip
+    legs = [(leg.type, leg.status, leg.limit_price, leg.stop_price) for leg in order.legs]
+    assert legs == [("limit", "held", "160", None), ("stop_limit", "held", "139", "140")], legs
+    changed = client.replace_order(order.legs[1].id, stop_price="141")
+    assert (changed.status, changed.stop_price) == ("held", "141"), changed
+    nested = [row for row in client.list_orders(nested=True) if row.id == order.id]
+    assert [leg.id for leg in nested[0].legs] == [order.legs[0].id, changed.id], nested
+    client.cancel_order(order.id)
+    told = client.get_order(order.id, nested=True)
+    assert {row.status for row in (told, *told.legs)} == {"canceled"}, told
+
+    stop = client.submit_order("AAPL", 1, "buy", "stop", "gtc", stop_price="900")
+    assert (stop.type, stop.status, stop.stop_price) == ("stop", "new", "900"), stop
+    trailing = client.submit_order("AAPL", 1, "buy", "trailing_stop", "day", trail_percent="50")
+    assert (trailing.trail_percent, trailing.hwm is None) == ("50", False), trailing
+    error = refused(
+        lambda: client.submit_order("AAPL", 1, "buy", "market", "gtc", order_class="oto")
+    )
+    assert str(error) == "oto orders require one of take_profit and stop_loss", error
     client.cancel_all_orders()
 
 

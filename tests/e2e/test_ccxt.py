@@ -87,6 +87,29 @@ def test_orders_cancelled_together(alice: Any) -> None:
     assert alice.fetch_open_orders() == []
 
 
+def test_stops_and_brackets(alice: Any) -> None:
+    stop = alice.create_order(SYMBOL, "limit", "buy", 2, 910, {"triggerPrice": 900})
+    assert (stop["status"], stop["triggerPrice"], stop["price"]) == ("open", 900.0, 910.0)
+    assert stop["info"]["type"] == "stop_limit"
+    trailing = alice.create_order(SYMBOL, "trailing_stop", "buy", 1, None, {"trail_percent": "50"})
+    assert trailing["info"]["hwm"] is not None
+    bracket = alice.create_order(
+        SYMBOL, "limit", "buy", 1, 150,
+        {
+            "order_class": "bracket",
+            "take_profit": {"limit_price": "160"},
+            "stop_loss": {"stop_price": "140"},
+        },
+    )  # fmt: skip
+    legs = bracket["info"]["legs"]
+    assert [(leg["type"], leg["status"]) for leg in legs] == [("limit", "held"), ("stop", "held")]
+    alice.cancel_order(bracket["id"])
+    with pytest.raises(ccxt.BaseError, match="order is already in"):
+        alice.cancel_order(legs[0]["id"])
+    assert alice.fetch_order(legs[1]["id"])["status"] == "canceled"
+    assert {each["id"] for each in alice.cancel_all_orders()} == {stop["id"], trailing["id"]}
+
+
 def _trade_of(client: Any, order_id: str) -> Any:
     """The trade of an order, once the history, which follows the venue, has it."""
     for _ in range(600):
