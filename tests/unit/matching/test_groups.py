@@ -46,7 +46,7 @@ from nexustrade.matching.messages import (
     Refused,
     Tick,
 )
-from nexustrade.orders.messages import GroupAccepted, OrderAccepted
+from nexustrade.orders.messages import GroupAccepted, OrderAccepted, ReplaceRequested
 from tests.unit.matching.given import (
     FIRST_DAY,
     SHARE,
@@ -365,17 +365,19 @@ def test_a_stop_at_the_market_gets_no_limit_and_a_new_limit_keeps_the_place() ->
 
 
 @pytest.mark.parametrize(
-    ("leg", "prices", "reason"),
+    ("request_", "leg", "reason"),
     [
-        ("g.tp", {"limit_usd": 100}, OCO_PRICES_DO_NOT_STRADDLE),
-        ("g.tp", {"limit_usd": 89}, OCO_PRICES_DO_NOT_STRADDLE),
-        ("g.sl", {"stop_usd": 100}, STOP_WOULD_TRIGGER),
-        ("g.sl", {"stop_usd": 111}, STOP_WOULD_TRIGGER),
+        (reprice("g.tp", "x", limit_usd=100), "g.tp", OCO_PRICES_DO_NOT_STRADDLE),
+        (reprice("g.tp", "x", limit_usd=89), "g.tp", OCO_PRICES_DO_NOT_STRADDLE),
+        (reprice("g.sl", "x", stop_usd=100), "g.sl", STOP_WOULD_TRIGGER),
+        (reprice("g.sl", "x", stop_usd=111), "g.sl", STOP_WOULD_TRIGGER),
     ],
 )
-def test_new_prices_straddle_the_last_one(leg: str, prices: dict[str, int], reason: str) -> None:
+def test_new_prices_straddle_the_last_one(
+    request_: ReplaceRequested, leg: str, reason: str
+) -> None:
     scene = one_oco()
-    assert scene.when(reprice(leg, "x", **prices)) == [Refused("x", "sell", SYMBOL, reason, leg)]
+    assert scene.when(request_) == [Refused("x", "sell", SYMBOL, reason, leg)]
     assert (scene.resting(SELL), scene.parked()) == ([("g.tp", 110, 10)], [("g.sl", 90, 10)])
 
 
