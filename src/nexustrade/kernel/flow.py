@@ -18,15 +18,19 @@ class Flow:
         self.events: list[Recorded] = []
 
     def run(self, command: Message, now_us: int) -> list[Recorded]:
-        """Run a command to its last effect; returns the events of the stages that took it."""
-        answer: list[Recorded] = []
+        """Run a command to its last effect; returns the events of the stages that took it.
+
+        Those that followed are among them: a client hears what became of its command in the book.
+        """
+        events = self.events
+        start = len(events)
         cause = type(command).__name__
-        for shard in self.routing.command(command):
-            first = len(self.events)
-            self.stages[shard].take_into(self.events, command, now_us, cause)
-            answer.extend(self.events[first:])
+        shards = self.routing.command(command)
+        for shard in shards:
+            first = len(events)
+            self.stages[shard].take_into(events, command, now_us, cause)
             self._follow(first, now_us)
-        return answer
+        return [recorded for recorded in events[start:] if recorded.shard in shards]
 
     def deliver(self, target: str, source: str, seq: int, event: Message, now_us: int) -> None:
         """Run one event that a partition has missed, and whatever it leads to."""
