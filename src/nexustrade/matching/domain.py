@@ -542,7 +542,8 @@ class MatchingStage(Exits):
         if group.tp_order_id and group.sl_order_id:
             if (tp_px > stop_px) == group.is_buy or tp_px == stop_px:
                 return OCO_PRICES_DO_NOT_STRADDLE
-            if price and not _straddles(group.is_buy, tp_px, stop_px, price):
+            # A new stop price is held against the last trade alone: that may be the take-profit's.
+            if is_tp and price and not _straddles(group.is_buy, tp_px, stop_px, price):
                 return OCO_PRICES_DO_NOT_STRADDLE
         return ""
 
