@@ -217,6 +217,17 @@ def test_row_27_amend_of_the_stop_would_trigger(partitions: Partitions) -> None:
     """)
 
 
+def test_row_27_amend_of_the_stop_when_the_take_profit_traded_last(partitions: Partitions) -> None:
+    """Amend stop price: checked against last, which may be the take-profit's own price."""
+    s = Scene(partitions).given(oco(), buy("b", 2, 110))
+    assert s.when(replace("sl", stop=95)) == story("""
+        1 ReplaceRequested sl by sl' 8 stop 95
+        2 <1 Amended sl to sl' 8 stop 95 requeued
+        3 <2 OrderReplaced sl by sl'
+        4 <1 Parked sl' SELL 8 stop 95
+    """)
+
+
 def test_row_27_the_last_trade_is_known_to_matching_first(partitions: Partitions) -> None:
     """Amend stop price: where the orders stage does not know the last trade yet, matching does."""
     s = Scene((2, 2)).given(oco(), sell("a", 1, 94), buy("b", 1, 94, "cat"))
