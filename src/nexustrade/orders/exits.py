@@ -91,7 +91,8 @@ class Exits(Admission):
         group = self.groups.get(c.group_id)
         if group is None or group.account_id != c.account_id:
             self.emit(m.CancelRejected(c.account_id, c.group_id, m.UNKNOWN_GROUP))
-        elif group.state == CLOSED:
+        elif group.state == CLOSED or not group.has_life():
+            # With nothing alive its end has happened; the word of it is on its way.
             self.emit(m.CancelRejected(c.account_id, c.group_id, m.ORDER_CLOSED, CLOSED))
         elif group.canceling:
             self.emit(m.CancelRejected(c.account_id, c.group_id, m.ORDER_PENDING, PENDING_CANCEL))
@@ -116,7 +117,7 @@ class Exits(Admission):
             text = f"group not found for {c.group_id}"
             self.emit(m.GroupAmendRejected(c.account_id, c.group_id, m.UNKNOWN_GROUP, text))
             return
-        if group.state == CLOSED:
+        if group.state == CLOSED or not group.has_life():
             text = "the group is closed"
             self.emit(m.GroupAmendRejected(c.account_id, c.group_id, m.ORDER_CLOSED, text))
             return

@@ -227,6 +227,8 @@ class Holdings(Stage):
 
     def _drop_amend(self, group: Group) -> None:
         """End a pending amend: what was held for it in addition is released."""
+        if not group.amend_qty:
+            return
         account = self.accounts[group.account_id]
         account.reserved -= group.extra
         account.position(group.symbol).promise(group.side, group.closes, -group.extra_qty)

@@ -224,6 +224,10 @@ class Upkeep(Exits):
             self._bust_side(c, c.buy_account_id, c.buy_order_id, BUY, c.buy_fee)
         if sells:
             self._bust_side(c, c.sell_account_id, c.sell_order_id, SELL, c.sell_fee)
+        if buys:
+            self._cancel_after_bust(self.accounts[c.buy_account_id], c.symbol, SELL)
+        if sells:
+            self._cancel_after_bust(self.accounts[c.sell_account_id], c.symbol, BUY)
 
     def _bust_side(
         self, c: m.BustTrade, account_id: str, order_id: str, side: str, fee: int
@@ -243,11 +247,12 @@ class Upkeep(Exits):
                 c.reason,
             )
         )
-        account = self.accounts[account_id]
-        if c.symbol in account.overdrawn:
-            # What was to be sold is not there any more: nothing is revived, nothing oversold.
-            self._cancel_open(account, c.symbol, BUY if side == SELL else SELL)
-        self._cancel_brackets_against(account, c.symbol)
+
+    def _cancel_after_bust(self, account: Account, symbol: str, side: str) -> None:
+        """What was to be sold is not there any more: nothing is revived, nothing oversold."""
+        if symbol in account.overdrawn:
+            self._cancel_open(account, symbol, side)
+        self._cancel_brackets_against(account, symbol)
 
     def _cancel_brackets_against(self, account: Account, symbol: str) -> None:
         """A bracket's exit closes what its entry opens: not when that closes something else."""
