@@ -33,10 +33,15 @@ class Flow:
         return [recorded for recorded in events[start:] if recorded.shard in shards]
 
     def deliver(self, target: str, source: str, seq: int, event: Message, now_us: int) -> None:
-        """Run one event that a partition has missed, and whatever it leads to."""
-        first = len(self.events)
+        """Run one event that a partition has missed; what it leads to waits for `follow`."""
         self.stages[target].take_into(self.events, event, now_us, f"{source}:{seq}")
-        self._follow(first, now_us)
+
+    def follow(self, now_us: int) -> None:
+        """Run whatever follows from the events that were delivered.
+
+        Call it once all are: no partition takes a newer event of a stream before one it has missed.
+        """
+        self._follow(0, now_us)
 
     def collect(self) -> dict[str, list[Recorded]]:
         """All new events by stream, which are then no longer kept here."""

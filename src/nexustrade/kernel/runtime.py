@@ -421,15 +421,25 @@ class Runtime:
         Where all stages live in one process their streams commit together and there is nothing;
         after a change of placement there may be.
         """
+        heads = {shard: stage.seq for shard, stage in self.stages.items()}
+        taken: dict[tuple[str, str], int] = {}
         for target in self._shards:
             marks = await self._store.watermarks(target)
-            for source in self._shards:
-                if source != target and self.stages[source].seq > marks.get(source, 0):
+            for source, head in heads.items():
+                if source != target and head > marks.get(source, 0):
                     await self._deliver_missed(target, source, marks.get(source, 0))
+                    taken[target, source] = head
+        if not taken:
+            return
+        self._flow.follow(self._clock.now_us())
         missed = _Batch()
         self._seal(missed)
-        if missed.rows:
-            await self._store.append(*self._appends(missed))
+        appends, watermarks = self._appends(missed)
+        # What was delivered counts as taken whether or not it led to anything: else the next start
+        # would deliver it again. A stream without new events is fenced all the same.
+        for target in {target for target, _ in taken} - missed.rows.keys():
+            appends.append(Append(target, self._epochs[target], heads[target], ()))
+        await self._store.append(appends, taken | watermarks)
 
     async def _deliver_missed(self, target: str, source: str, after_seq: int) -> None:
         async for rows in self._store.read(source, after_seq):
