@@ -1,6 +1,6 @@
 """Runs every benchmark and writes one JSON file: the machine, the build, each round and medians.
 
-`python -m bench [NAME...]` with names of book, stages, http (all of them unless some are named).
+`python -m bench [NAME...]` with names of book, stages, groups, http (all unless some are named).
 The uncompiled build is measured beside the compiled one for what it concerns (book, stages).
 """
 
@@ -19,7 +19,7 @@ from nexustrade import __version__
 from nexustrade.build import compiled
 
 ROUNDS = 3
-NAMES = ("book", "stages", "http")
+NAMES = ("book", "stages", "groups", "http")
 BOTH_BUILDS = ("book", "stages")
 HERE = Path(__file__).parent
 SOURCE = HERE.parent / "src"
