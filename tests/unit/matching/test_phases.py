@@ -102,9 +102,9 @@ def changed(phase: str, reason: str, until_us: int = 0, text: str = "") -> Phase
     return PhaseChanged(SYMBOL, phase, reason, until_us, text)
 
 
-def gap_open(*given: Message, last_usd: int = 100, **rules: int) -> Scene:
+def gap_open(*given: Message, last_usd: int = 100) -> Scene:
     """The opening call of the day after; the last trade was at `last_usd`."""
-    scene = Scene(*given, CloseSession(FIRST_DAY), last_usd=last_usd, **rules)
+    scene = Scene(*given, CloseSession(FIRST_DAY), last_usd=last_usd)
     scene.when(BeginOpeningCall(NEXT_DAY))
     return scene
 
@@ -284,9 +284,10 @@ def test_an_account_that_may_trade_with_itself_does() -> None:
 
 
 @pytest.mark.parametrize("leg_first", [True, False])
-def test_a_leg_stays_and_the_other_order_goes(*, leg_first: bool) -> None:
+@pytest.mark.parametrize("stp", [STP_NEWEST, STP_OLDEST, STP_BOTH, STP_DECREMENT])
+def test_a_leg_stays_and_the_other_order_goes(*, leg_first: bool, stp: str) -> None:
     scene = gap_open()
-    steps = [oco("g", 5, 110, 90), limit("b", BUY, 5, 111, "sell")]
+    steps = [oco("g", 5, 110, 90), limit("b", BUY, 5, 111, "sell", stp=stp)]
     for step in steps if leg_first else reversed(steps):
         scene.when(step)
     assert scene.when(OpenSession(NEXT_DAY))[1:] == [removed("b", 5, SELF_TRADE, "sell")]

@@ -14,6 +14,7 @@ from nexustrade.core.terms import (
     TRAILING_STOP,
     VOLATILITY_AUCTION,
 )
+from nexustrade.core.ticks import trailed_stop
 from nexustrade.matching.domain import MatchingStage
 from nexustrade.matching.messages import (
     BY_REQUEST,
@@ -36,7 +37,7 @@ from nexustrade.matching.messages import (
     StopElected,
     Tick,
 )
-from nexustrade.matching.triggers import protection_limit, trailed_stop
+from nexustrade.matching.triggers import protection_limit
 from nexustrade.orders.messages import AccountFrozen, OrderAccepted
 from tests.unit.matching.given import (
     FIRST_DAY,
@@ -539,6 +540,19 @@ def test_an_elected_stop_of_no_reducing_kind_ends_where_it_meets_its_own_account
     )
     assert scene.trade(90)[-1] == removed("s", 2, SELF_TRADE, "ann")
     assert scene.resting(BUY) == [("b", 89, 5)]
+
+
+def test_a_stop_that_closes_a_position_takes_its_accounts_own_bid_out_instead() -> None:
+    scene = Scene(
+        stop("s", SELL, 2, 90, account="ann", closes=True),
+        limit("own", BUY, 5, 89, "ann"),
+        limit("b", BUY, 2, 88),
+        last_usd=100,
+    )
+    assert scene.trade(90)[3:] == [
+        removed("own", 5, SELF_TRADE, "ann"),
+        traded(3, SELL, 2, 88, "b", 0, "s", done=True, taker_account="ann"),
+    ]
 
 
 def test_a_market_order_that_elects_is_through_before_the_stop_runs() -> None:
