@@ -22,6 +22,7 @@ COMPILED_MODULES: Final = (
     "nexustrade.matching.exits",
     "nexustrade.matching.groups",
     "nexustrade.matching.play",
+    "nexustrade.matching.splits",
     "nexustrade.matching.state",
     "nexustrade.matching.triggers",
     "nexustrade.orders.admission",

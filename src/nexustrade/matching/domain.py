@@ -36,6 +36,7 @@ from nexustrade.core.terms import (
     STP_OLDEST,
     VOLATILITY_AUCTION,
 )
+from nexustrade.core.ticks import SPLIT_MAX, trailed_stop
 from nexustrade.matching.auction import uncross
 from nexustrade.matching.book import UNBOUNDED, Level, Order
 from nexustrade.matching.exits import Exits, copy_of
@@ -51,12 +52,14 @@ from nexustrade.matching.messages import (
     MARKET_CLOSED,
     MISSED_AUCTION,
     NO_MATCHING,
+    NOT_HALTED,
     OCO_PRICES_DO_NOT_STRADDLE,
     OPERATOR,
     POSITION_SHRUNK,
     REDUCED_TO_FILLED,
     SELF_TRADE,
     SHARES_SOLD,
+    SPLIT,
     STOP_WOULD_TRIGGER,
     TOO_LATE,
     UNFILLED_REMAINDER,
@@ -76,6 +79,7 @@ from nexustrade.matching.messages import (
     GroupOpened,
     GroupRefused,
     InstrumentDefined,
+    InstrumentSplit,
     Marked,
     OpeningCallBegun,
     OpenSession,
@@ -85,12 +89,14 @@ from nexustrade.matching.messages import (
     Refused,
     SessionClosed,
     SessionOpened,
+    SplitInstrument,
     Tick,
     Traded,
     Uncrossed,
 )
+from nexustrade.matching.splits import group_divides, order_divides
 from nexustrade.matching.state import ListedBook
-from nexustrade.matching.triggers import reached, trailed_stop
+from nexustrade.matching.triggers import reached
 from nexustrade.orders.messages import (
     AccountFrozen,
     CancelRequested,
@@ -151,6 +157,8 @@ class MatchingStage(Exits):
             self._decide_restrict(message)
         elif isinstance(message, AccountFrozen):
             self._decide_freeze(message)
+        elif isinstance(message, SplitInstrument):
+            self._decide_split(message)
         else:
             raise InvariantError(f"{self.shard} does not take {type(message).__name__}")
 
@@ -897,6 +905,29 @@ class MatchingStage(Exits):
                 if book.elected:
                     self.begin(book)
                     self.finish(book)
+
+    def _decide_split(self, message: SplitInstrument) -> None:
+        """What does not divide ends; the rest is scaled at once."""
+        book = self.books.get(message.symbol)
+        new, old = message.shares_new, message.shares_old
+        sensible = 0 < new <= SPLIT_MAX and 0 < old <= SPLIT_MAX and new != old
+        if book is None or book.own_phase != HALT or not sensible:
+            self.emit(Refused("", "", message.symbol, NOT_HALTED))
+            return
+        self.begin(book)
+        for group in list(self.groups.values()):
+            if group.symbol == book.symbol and not group_divides(group, new, old):
+                self.end_group(group, "", SPLIT, self._cause)
+        orders = book.bids.orders() + book.asks.orders() + list(book.elected.values())
+        orders += book.stops.sells.orders() + book.stops.buys.orders()
+        orders += [order for order in self.queue.orders() if order.symbol == book.symbol]
+        for order in orders:
+            if self._find(book.symbol, order.order_id, order.account_id) is not order:
+                continue  # it has ended with its group
+            if not order_divides(order, new, old):
+                self.end(order, SPLIT)
+        self.finish(book)
+        self.emit(InstrumentSplit(book.symbol, new, old, message.text))
 
     # ---- finding and telling
 

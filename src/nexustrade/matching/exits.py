@@ -22,6 +22,7 @@ from nexustrade.core.terms import (
     STP_OLDEST,
     VOLATILITY_AUCTION,
 )
+from nexustrade.core.ticks import tick_down, tick_up, trailed_stop
 from nexustrade.matching.book import (
     DONE,
     RESTS,
@@ -66,14 +67,7 @@ from nexustrade.matching.messages import (
     TrailRaised,
 )
 from nexustrade.matching.state import ListedBook, MatchingState
-from nexustrade.matching.triggers import (
-    Marks,
-    protection_limit,
-    reached,
-    tick_down,
-    tick_up,
-    trailed_stop,
-)
+from nexustrade.matching.triggers import Marks, protection_limit, reached
 
 RUNS_MAX: Final = 1_000
 """Elected stops that run in one command; the rest wait for the volatility auction that follows."""

@@ -33,6 +33,7 @@ from nexustrade.core.terms import (
     STOP_LIMIT,
     VOLATILITY_AUCTION,
 )
+from nexustrade.core.ticks import split_px, split_qty
 from nexustrade.kernel.stage import Stage
 from nexustrade.matching.auction import uncross
 from nexustrade.matching.book import UNBOUNDED, Book, Level, Order
@@ -51,6 +52,7 @@ from nexustrade.matching.messages import (
     GroupOpened,
     GroupRefused,
     InstrumentDefined,
+    InstrumentSplit,
     LegCancelled,
     LegReduced,
     Marked,
@@ -69,6 +71,7 @@ from nexustrade.matching.messages import (
     TrailRaised,
     Uncrossed,
 )
+from nexustrade.matching.splits import split_group, split_order
 from nexustrade.matching.triggers import Stops
 
 _EXPIRIES_SPARE: Final = 64
@@ -245,6 +248,8 @@ class MatchingState(Stage):
                 self.frozen[event.account_id] = True
             else:
                 self.frozen.pop(event.account_id, None)
+        elif isinstance(event, InstrumentSplit):
+            self._apply_split(event, ts_us)
         elif not isinstance(event, GroupRefused):
             raise InvariantError(f"{self.shard} does not know {type(event).__name__}")
 
@@ -592,6 +597,40 @@ class MatchingState(Stage):
         book = self.books[event.symbol]
         book.own_phase = "" if event.phase == self.phase else event.phase
         book.until_us = event.until_us
+
+    def _apply_split(self, event: InstrumentSplit, ts_us: int) -> None:
+        """Scale all of a symbol; orders keep their priority, also where prices fall together."""
+        book = self.books[event.symbol]
+        new, old, tick = event.shares_new, event.shares_old, book.tick_size
+        resting = book.bids.orders() + book.asks.orders()
+        parked = book.stops.sells.orders() + book.stops.buys.orders()
+        for order in resting:
+            book.remove(order)
+        for order in parked:
+            book.stops.remove(order)
+        for order in self.queued.values():
+            if order.symbol == book.symbol:
+                before = order.leaves_qty
+                split_order(order, new, old, tick)
+                self.queue.qty += order.leaves_qty - before
+        for order in book.elected.values():
+            split_order(order, new, old, tick)
+        for order in resting:
+            split_order(order, new, old, tick)
+            book.rest(order)
+        for order in parked:
+            split_order(order, new, old, tick)
+            book.stops.park(order)
+        for group in self.groups.values():
+            if group.symbol == book.symbol:
+                split_group(group, new, old, tick)
+        book.last_px = split_px(book.last_px, new, old, tick, False)
+        book.band_px = split_px(book.band_px, new, old, tick, False)
+        book.reference_px = split_px(book.reference_px, new, old, tick, False)
+        book.marked_px = split_px(book.marked_px, new, old, tick, False)
+        book.last_qty = split_qty(book.last_qty, new, old)
+        self._compare_mark(book)
+        book.touch(ts_us)
 
     # ---- groups
 

@@ -10,30 +10,11 @@ extreme costs nothing either. One that does costs a step for each stop that it m
 """
 
 from bisect import bisect_left
-from typing import Final
 
 from nexustrade.core.errors import InvariantError, check
 from nexustrade.core.money import PPM_ONE
+from nexustrade.core.ticks import tick_down, tick_up
 from nexustrade.matching.book import Order, Side
-
-PRICE_ONE: Final = 10_000
-
-
-def tick_at(tick_size: int, price: int) -> int:
-    """The tick size at a price: below 1 USD four decimals are allowed."""
-    return 1 if price < PRICE_ONE else tick_size
-
-
-def tick_down(tick_size: int, price: int) -> int:
-    """The highest price on a tick that is not above `price`, at least one tick."""
-    tick = tick_at(tick_size, price)
-    return max(price // tick * tick, tick)
-
-
-def tick_up(tick_size: int, price: int) -> int:
-    """The lowest price on a tick that is not below `price`."""
-    tick = tick_at(tick_size, price)
-    return max(-(-price // tick) * tick, tick)
 
 
 def protection_limit(is_buy: bool, print_px: int, collar_ppm: int, tick_size: int) -> int:
@@ -42,14 +23,6 @@ def protection_limit(is_buy: bool, print_px: int, collar_ppm: int, tick_size: in
     if is_buy:
         return tick_down(tick_size, print_px + reach)
     return tick_up(tick_size, print_px - reach)
-
-
-def trailed_stop(is_buy: bool, hwm_px: int, trail_px: int, trail_ppm: int, tick_size: int) -> int:
-    """Where a trailing stop stands for a high-water mark: away from it, rounded away on a tick."""
-    distance = trail_px if trail_px else -(-hwm_px * trail_ppm // PPM_ONE)
-    if is_buy:
-        return tick_up(tick_size, hwm_px + distance)
-    return tick_down(tick_size, hwm_px - distance)
 
 
 def reached(order: Order, px: int) -> bool:

@@ -30,7 +30,6 @@ from nexustrade.matching.messages import (
     POSITION_SHRUNK,
     SIBLING_FILL,
     InstrumentDefined,
-    InstrumentSplit,
 )
 from nexustrade.orders import messages as m
 from nexustrade.orders import risk, settling, terms
@@ -150,7 +149,7 @@ class Applied(Holdings):
             self._apply_defined(event)
         elif isinstance(event, m.InstrumentRestricted):
             self.instruments[event.symbol].state = event.state
-        elif isinstance(event, InstrumentSplit):
+        elif isinstance(event, m.PositionsSplit):
             self._apply_split(event)
         elif isinstance(event, m.OrderRestated):
             self._apply_restated(event, ts_us)
@@ -597,7 +596,7 @@ class Applied(Holdings):
 
     # ------------------------------------------------------------ splits
 
-    def _apply_split(self, e: InstrumentSplit) -> None:
+    def _apply_split(self, e: m.PositionsSplit) -> None:
         """Scale positions, what of them is to settle, groups and prices; not the orders."""
         new, old = e.shares_new, e.shares_old
         instrument = self.instruments[e.symbol]

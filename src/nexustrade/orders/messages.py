@@ -566,6 +566,15 @@ class OrderFilled(Message, frozen=True, gc=False):
     settle_date: str = ""
 
 
+class PositionsSplit(Message, frozen=True, gc=False):
+    """A split took effect: positions, groups and prices of the symbol are scaled from here on."""
+
+    symbol: str
+    shares_new: int
+    shares_old: int
+    text: str = ""
+
+
 class OrderRestated(Message, frozen=True, gc=False):
     """A split has changed the terms of an open order: these are its quantities and prices now."""
 
@@ -832,6 +841,7 @@ register(
     MarginCallMet,
     LiquidationStarted,
     OrderRestated,
+    PositionsSplit,
 )
 
 

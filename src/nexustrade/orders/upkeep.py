@@ -267,7 +267,7 @@ class Upkeep(Exits):
 
     def _split(self, e: InstrumentSplit) -> None:
         """Positions, groups and prices are scaled at once, then each open order says what it is."""
-        self.emit(e)
+        self.emit(m.PositionsSplit(e.symbol, e.shares_new, e.shares_old, e.text))
         new, old = e.shares_new, e.shares_old
         tick = self.instruments[e.symbol].tick_size
         for account in self.accounts.values():
