@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from nexustrade.adapters.memory.clock import VirtualClock
 from nexustrade.core.codec import Message
 from nexustrade.matching.messages import (
     GroupClosed,
@@ -16,7 +17,8 @@ from nexustrade.matching.messages import (
     StopElected,
 )
 from nexustrade.orders import messages as m
-from nexustrade.orders.service import OrdersView
+from nexustrade.orders.service import OneIdOneOrder, OrdersView
+from tests.unit.orders.test_one_id_one_order import Store, Taken
 from tests.unit.orders.test_orders_stage import (
     SHARE,
     USD,
@@ -398,7 +400,7 @@ def test_an_exit_of_a_short_holds_the_fee_of_its_dearer_leg_and_the_short_once()
     (event,) = g.when(oco("BUY"))
     assert isinstance(event, m.GroupAccepted)
     # 10 x 110 and the collar of 5 %: 1,155.00 x 0.001, rounded up.
-    assert (event.reserved, event.cover_qty) == (1_16, 10 * SHARE)
+    assert (event.reserved, event.reserved_qty, event.cover_qty) == (1_16, 0, 10 * SHARE)
     assert held(g) == (1_16, 0, 10)
     # With a limit the stop-loss costs no more than that.
     other = Given(margin(10_000_00, taker_fee_ppm=1_000), order("o", "SELL", 10, 100))
@@ -700,6 +702,11 @@ def test_the_preview_of_a_purchase_with_settled_cash_has_no_date() -> None:
     g = Given(cash(1_000_00), shares(1), SessionOpened("2026-03-02", "2026-03-04"))
     told = view_of(g).preview(order("b", "BUY", 10, 100))
     assert (told.funded_until, told.settled_cash_after, told.withdrawable_after) == ("", 0, 0)
+    # What other orders hold pays for those.
+    g.all(order("s", "SELL", 1, 100), order("o", "BUY", 3, 100))
+    g.when(trade("else", "s", 100, 1, taker_side="SELL"))
+    assert view_of(g).preview(order("c", "BUY", 7, 100)).funded_until == ""
+    assert view_of(g).preview(order("d", "BUY", 8, 99)).funded_until == "2026-03-04"
 
 
 @pytest.mark.parametrize(
@@ -759,3 +766,16 @@ def test_no_input_breaks_a_preview(bad: Any, reference_px: int) -> None:
     assert told.text != ""
     (event,) = g.when(bad)
     assert (told.reason, told.text) == (getattr(event, "reason", ""), getattr(event, "text", ""))
+
+
+# ---------------------------------------------------------------- ids that are looked up
+
+
+async def test_ids_of_legs_that_the_venue_made_are_not_looked_up() -> None:
+    taken, store = Taken(), Store({("ann", "used"): "old"})
+    store.let.set()
+    guard = OneIdOneOrder(taken, store.find, VirtualClock(), keep_days=30)
+    await guard.submit(bracket(cl_ord_id="", tp_cl_ord_id="g-tp", sl_cl_ord_id=""))
+    await guard.submit(bracket(tp_cl_ord_id="used", sl_cl_ord_id="g-sl"))
+    assert [pair for pairs, _ in store.asked for pair in pairs] == [("ann", "c-g"), ("ann", "used")]
+    assert [getattr(c, "known_order_id", "") for c in taken.commands] == ["", "old"]

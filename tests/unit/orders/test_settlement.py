@@ -289,6 +289,18 @@ def test_shares_that_are_paid_for_are_sold_first() -> None:
     assert violations(sold(g, "bad", 1)) != []
 
 
+def test_shares_that_were_sold_before_they_were_paid_for_are_gone() -> None:
+    g = in_bad_faith()
+    sold(g, "bad", 10)
+    g.when(shares(10))
+    assert violations(sold(g, "fine", 10)) == []
+
+
+def test_proceeds_that_have_bought_something_are_not_lacking_twice() -> None:
+    g = in_bad_faith(m.AdjustCash("ann", 500_00))
+    assert money(g) == (500_00, 500_00, 500_00, {WED: 0})
+
+
 def test_a_margin_account_violates_nothing() -> None:
     g = Given(m.OpenAccount("ann", "MARGIN", 0), shares(10), session(MON, WED))
     sold(g, "s", 10)
