@@ -5,7 +5,7 @@ from random import Random
 from typing import Final
 
 from nexustrade.core.codec import Message
-from nexustrade.matching.messages import CloseSession, OpenSession, Tick
+from nexustrade.matching.messages import CloseSession, OpenSession, SplitInstrument, Tick
 from nexustrade.orders.messages import (
     AdjustCash,
     AdjustPosition,
@@ -31,7 +31,7 @@ FIRST_DAY: Final = date(2026, 11, 23)
 KINDS: Final = {
     "limit": 30, "market": 8, "notional": 2, "stop": 10, "trail": 6, "oco": 12, "bracket": 14,
     "cancel": 6, "cancel_group": 3, "replace": 14, "amend": 8, "all": 1, "cash": 1, "tick": 2,
-    "shares": 1, "halt": 1, "margin": 1, "day": 3, "undo": 3,
+    "shares": 1, "halt": 1, "margin": 1, "day": 3, "undo": 3, "split": 1,
 }  # fmt: skip
 
 
@@ -43,6 +43,7 @@ class Trader:
         self.venue = TwoStages(orders_count, 1)
         self.days = 0
         self.count = 0
+        self.middle = {"AAPL": 1_000_000, "PENNY": 9_000}
         self._open()
 
     def _open(self) -> None:
@@ -78,7 +79,7 @@ class Trader:
 
     def _px(self, symbol: str, least: int, most: int) -> int:
         """A price so many cents from the middle."""
-        return (1_000_000 if symbol == "AAPL" else 9_000) + 100 * self.random.randint(least, most)
+        return self.middle[symbol] + 100 * self.random.randint(least, most)
 
     def _qty(self) -> int:
         odd = 12_345_678 if self.random.random() < 0.2 else 0
@@ -234,6 +235,19 @@ class Trader:
         return [
             RestrictInstrument(symbol, "HALTED"),
             CancelOrder(*self._target()),
+            RestrictInstrument(symbol, "ACTIVE"),
+        ]
+
+    def _split(self) -> list[Message]:
+        """The symbol is halted, split, and goes on at another price."""
+        symbol = self.random.choice(SYMBOLS)
+        new, old = self.random.choice(((2, 1), (1, 2), (3, 2)))
+        if self.middle[symbol] * old < new * 5_000:
+            new, old = 1, 2
+        self.middle[symbol] = self.middle[symbol] * old // new // 100 * 100
+        return [
+            RestrictInstrument(symbol, "HALTED"),
+            SplitInstrument(symbol, new, old),
             RestrictInstrument(symbol, "ACTIVE"),
         ]
 

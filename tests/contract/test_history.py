@@ -646,12 +646,12 @@ async def test_a_trade_may_be_undone_in_the_batch_of_its_fills_or_long_after(
 async def test_an_answer_is_never_without_bound(
     accounts_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await written(accounts_dsn, 23, 200)
+    await written(accounts_dsn, 23, 400)
     monkeypatch.setattr(module, "ROWS_MAX", 5)
     async with reading(accounts_dsn) as history:
         assert len(await history.orders("margin-1", limit=10**9)) == 5
         assert len(await history.fills("margin-1", limit=10**9)) == 5
-        groups = [f"order-{number}" for number in range(200)]
+        groups = [f"order-{number}" for number in range(401)]
         assert len(await history.orders_of_groups("margin-1", groups)) == 5
 
 
