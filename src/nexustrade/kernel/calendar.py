@@ -35,7 +35,6 @@ _GAP_DAYS_MAX: Final = 31
 """Longest stretch without a session that is searched; New York's longest was ten days."""
 _SETTLED_MAX: Final = 31
 """Most days settled at once; those that are left follow at the next tick."""
-_RESTRICTION: Final = timedelta(days=90)
 _NOT_BEGUN: Final = ""
 _PHASES: Final = (_NOT_BEGUN, OPENING_CALL, CONTINUOUS, CLOSING_CALL, CLOSED)
 """How far a session has come, in order."""
@@ -312,9 +311,9 @@ def settlement_commands(calendar: Calendar, last_settled_date: str, now_us: int)
     """The business days to settle now: those that have closed since the last one settled.
 
     `last_settled_date` is the date of the last `SettleDay` that was carried out; before the first
-    ("") the last day that has closed is enough, for it settles all before it. Violations of the
-    twelve months up to a day count on it; a restriction lasts ninety days. Past the calendar's rows
-    nothing settles: there are no sessions there either. Call it on every tick, after the sessions.
+    ("") the last day that has closed is enough, for it settles all before it. Past the calendar's
+    rows nothing settles: there are no sessions there either. Call it on every tick, after the
+    sessions.
     """
     last = _last_closed(calendar, now_us)
     if last is None:
@@ -323,11 +322,7 @@ def settlement_commands(calendar: Calendar, last_settled_date: str, now_us: int)
     commands: list[SettleDay] = []
     while day <= last and len(commands) < _SETTLED_MAX:
         if calendar.has_session(day):
-            commands.append(
-                SettleDay(
-                    day.isoformat(), _year_before(day).isoformat(), (day + _RESTRICTION).isoformat()
-                )
-            )
+            commands.append(SettleDay(day.isoformat()))
         day += _DAY
     return commands
 
@@ -341,8 +336,3 @@ def _last_closed(calendar: Calendar, now_us: int) -> date | None:
             return day
         day -= _DAY
     return None
-
-
-def _year_before(day: date) -> date:
-    """The same date a year ago; the 28th for a 29th of February."""
-    return day.replace(year=day.year - 1, day=min(day.day, 28) if day.month == 2 else day.day)

@@ -212,7 +212,7 @@ class Applied(Holdings):
         account.position(e.symbol).count(order, 1)
         self._open(account, order)
         if e.shrinks:
-            self.loans[order.order_id] = e.shrinks
+            self.loans[order.order_id] = dict(e.shrinks)
             for group_id, qty in e.shrinks.items():
                 self._lend(self.groups[group_id], qty)
 
@@ -610,11 +610,20 @@ class Applied(Holdings):
             shares = account.unsettled.get(e.symbol)
             if shares is not None:
                 shares.split(new, old)
+            sale = account.liquidations.get(e.symbol)
+            if sale is not None:
+                account.liquidations[e.symbol] = (sale[0], split_qty(sale[1], new, old))
             for group in account.groups.values():
                 if group.symbol == e.symbol:
                     before = group.promised()
                     group.split(new, old)
                     self._recount(group, before)
+
+        for loan in self.loans.values():
+            for group_id in loan:
+                group = self.groups.get(group_id)
+                if group is not None and group.symbol == e.symbol:
+                    loan[group_id] = split_qty(loan[group_id], new, old)
 
     def _apply_restated(self, e: m.OrderRestated, ts_us: int) -> None:
         order = self.orders[e.order_id]

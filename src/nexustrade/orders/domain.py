@@ -530,6 +530,10 @@ class OrdersStage(Upkeep):
         if c.symbol not in self.instruments:
             self._reject_command(c.account_id, "AdjustPosition", m.UNKNOWN_SYMBOL, "no instrument")
             return
+        if c.qty > 0 and sells_short(account, c.symbol):
+            text = f"a bracket that sells {c.symbol} short is open: cancel it first"
+            self._reject_command(c.account_id, "AdjustPosition", m.INVALID_ORDER, text)
+            return
         position = account.positions.get(c.symbol)
         free = position.available() if position is not None else 0
         if c.qty == 0 or free + c.qty < 0 or (position is not None and position.qty < 0):
@@ -563,3 +567,11 @@ class OrdersStage(Upkeep):
             )
         else:
             self.emit(InstrumentRestricted(c.symbol, c.state, c.reason))
+
+
+def sells_short(account: Account, symbol: str) -> bool:
+    """Whether the entry of a bracket is open that sells short: its exit counts on that."""
+    return any(
+        group.entry_open and group.symbol == symbol and group.side == BUY
+        for group in account.groups.values()
+    )

@@ -5,7 +5,6 @@ holds is told next where that changed it (`ReservationChanged`), and when the gr
 was left is released. Each of these events names its cause.
 """
 
-from nexustrade.core.errors import InvariantError
 from nexustrade.core.terms import OCO, PENDING_CANCEL, SELL
 from nexustrade.matching.messages import (
     AMENDED,
@@ -100,16 +99,16 @@ class Exits(Admission):
             self._request_group_cancel(group)
 
     def _request_group_cancel(self, group: Group) -> None:
-        order = self._first_open(group)
-        self.emit(m.CancelRequested(group.account_id, order.order_id, group.symbol, group.group_id))
-
-    def _first_open(self, group: Group) -> Order:
-        """The parent of an open group, or the first of its legs that is open."""
+        """Ask for the end of a group by its parent, or the first of its legs that is open."""
         for order_id in group.order_ids():
-            order = self.orders.get(order_id)
-            if order is not None and order.closed_us == 0:
-                return order
-        raise InvariantError(f"group {group.group_id} is open without an open order")
+            order = self._alive(order_id)
+            if order is not None:
+                self.emit(
+                    m.CancelRequested(group.account_id, order_id, group.symbol, group.group_id)
+                )
+                return
+        # Its orders have ended, and the news that it is closed is on its way.
+        self.emit(m.CancelRejected(group.account_id, group.group_id, m.ORDER_CLOSED, CLOSED))
 
     def _amend_group(self, c: m.AmendGroup) -> None:
         group = self.groups.get(c.group_id)

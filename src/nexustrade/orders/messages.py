@@ -253,15 +253,9 @@ class BustTrade(Message, frozen=True, gc=False):
 
 
 class SettleDay(Message, frozen=True, gc=False):
-    """The end of a business day: what is due on it, or was before, is settled.
-
-    `violations_after` is the date after which violations count against an account, and
-    `restricted_until` the date until which one with too many is restricted.
-    """
+    """The end of a business day: what is due on it, or was before, is settled."""
 
     settle_date: str
-    violations_after: str = ""
-    restricted_until: str = ""
 
 
 class CheckMargin(Message, frozen=True, gc=False):

@@ -228,34 +228,30 @@ def test_a_clock_that_goes_forward_finds_the_session_that_the_calendar_has(
 # ---------------------------------------------------------------- settlement
 
 
-def settled(day: str, since: str, until: str) -> SettleDay:
-    return SettleDay(day, violations_after=since, restricted_until=until)
-
-
 @pytest.mark.parametrize(
     ("last_settled_date", "now", "expected"),
     [
         # Before the first one, the last day that has closed is enough.
-        ("", "2026-11-23 20:59:59", [settled("2026-11-20", "2025-11-20", "2027-02-18")]),
-        ("", "2026-11-23 21:00", [settled("2026-11-23", "2025-11-23", "2027-02-21")]),
+        ("", "2026-11-23 20:59:59", [SettleDay("2026-11-20")]),
+        ("", "2026-11-23 21:00", [SettleDay("2026-11-23")]),
         ("2026-11-20", "2026-11-23 20:59:59", []),
-        ("2026-11-20", "2026-11-23 21:00", [settled("2026-11-23", "2025-11-23", "2027-02-21")]),
+        ("2026-11-20", "2026-11-23 21:00", [SettleDay("2026-11-23")]),
         ("2026-11-23", "2026-11-23 21:00", []),
         # Over Thanksgiving; the day after it closes at 18:00.
         ("2026-11-25", "2026-11-27 17:59:59", []),
-        ("2026-11-25", "2026-11-27 18:00", [settled("2026-11-27", "2025-11-27", "2027-02-25")]),
+        ("2026-11-25", "2026-11-27 18:00", [SettleDay("2026-11-27")]),
         # A venue that was down for two days.
         (
             "2026-11-20",
             "2026-11-24 22:00",
             [
-                settled("2026-11-23", "2025-11-23", "2027-02-21"),
-                settled("2026-11-24", "2025-11-24", "2027-02-22"),
+                SettleDay("2026-11-23"),
+                SettleDay("2026-11-24"),
             ],
         ),
         ("2026-11-23", "2026-11-20 22:00", []),  # the clock went back
-        ("2028-02-28", "2028-02-29 22:00", [settled("2028-02-29", "2027-02-28", "2028-05-29")]),
-        ("2031-12-30", "2032-01-05 22:00", [settled("2031-12-31", "2030-12-31", "2032-03-30")]),
+        ("2028-02-28", "2028-02-29 22:00", [SettleDay("2028-02-29")]),
+        ("2031-12-30", "2032-01-05 22:00", [SettleDay("2031-12-31")]),
         ("", "2040-01-05 22:00", []),  # far past the rows
     ],
 )
@@ -276,7 +272,7 @@ def test_a_venue_that_was_down_for_long_settles_a_month_at_a_time() -> None:
 def test_always_settles_at_midnight() -> None:
     assert settlement_commands(ALWAYS, "2026-11-22", utc("2026-11-23 23:59:59")) == []
     assert settlement_commands(ALWAYS, "2026-11-22", utc("2026-11-24 00:00")) == [
-        settled("2026-11-23", "2025-11-23", "2027-02-21")
+        SettleDay("2026-11-23")
     ]
 
 

@@ -95,7 +95,7 @@ async def test_a_day() -> None:
     assert await venue.at("2026-11-23 21:00") == [
         CloseSession("2026-11-23"),
         Tick(),
-        SettleDay("2026-11-23", "2025-11-23", "2027-02-21"),
+        SettleDay("2026-11-23"),
     ]
     assert await venue.at("2026-11-23 21:00:01") == [Tick()]
 
