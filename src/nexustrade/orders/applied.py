@@ -621,8 +621,8 @@ class Applied(Holdings):
 
         for loan in self.loans.values():
             for group_id in loan:
-                group = self.groups.get(group_id)
-                if group is not None and group.symbol == e.symbol:
+                lender = self.groups.get(group_id)
+                if lender is not None and lender.symbol == e.symbol:
                     loan[group_id] = split_qty(loan[group_id], new, old)
 
     def _apply_restated(self, e: m.OrderRestated, ts_us: int) -> None:

@@ -40,6 +40,28 @@ def traded(g: Given, name: str, side: str, qty: int) -> None:
     g.when(trade("else", name, 100, qty, taker_side=side))
 
 
+# ---------------------------------------------------------------- deliveries
+
+
+def test_no_shares_are_delivered_while_a_bracket_is_about_to_sell_short() -> None:
+    g = Given(margin(), bracket("SELL"))
+    before = g.stage.dump()
+    assert g.when(shares(5)) == [
+        m.CommandRejected(
+            "ann",
+            "AdjustPosition",
+            m.INVALID_ORDER,
+            "a bracket that sells ABC short is open: cancel it first",
+        )
+    ]
+    assert g.stage.dump() == before
+
+
+def test_shares_are_delivered_beside_a_bracket_that_buys() -> None:
+    g = Given(margin(), bracket("BUY"))
+    assert names(g.when(shares(5))) == ["PositionAdjusted"]
+
+
 # ---------------------------------------------------------------- undone trades
 
 
