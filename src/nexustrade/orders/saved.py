@@ -81,6 +81,10 @@ class Saved(Applied):
         for group in self.groups.values():
             if group.state != CLOSED:
                 self._load_group(group)
+        for account in self.accounts.values():
+            # An order or a group that promises nothing just now has no position there.
+            for symbol in list(account.positions):
+                account.forget_if_empty(symbol)
         for row in content["closed"]:
             order = order_from(row, self.groups)
             self.closed.append(order)

@@ -82,3 +82,12 @@ def test_the_refusal_of_an_amend_after_the_group_has_ended() -> None:
         m.GroupAmendRejected("ann", "tp", UNKNOWN_ORDER)
     ]
     late.check()
+
+
+def test_a_snapshot_of_a_group_with_nothing_alive() -> None:
+    late = Late()
+    late.fill()
+    state = late.stage.dump()
+    loaded = OrdersStage("orders-0")
+    loaded.load(state, late.stage.seq, late.stage.ts_us)
+    assert loaded.dump() == state
