@@ -300,7 +300,7 @@ def told(entries: Iterable[LogEntry]) -> list[str]:
 
 _TOLD_BY_ALL: Final = {
     "OpeningCallBegun", "SessionOpened", "ClosingCallBegun", "SessionClosed", "DayClosed",
-    "SessionBegun", "InstrumentRestricted", "FreezeNoted", "DaySettled",
+    "SessionBegun", "InstrumentRestricted", "FreezeNoted", "DaySettled", "PositionsSplit",
 }  # fmt: skip
 
 
@@ -429,6 +429,15 @@ def _replace_requested(e: Any) -> str:
     return f"{e.orig_order_id} by {e.order_id} {qty_text(e.order_qty)}{prices}"
 
 
+def _restated(e: Any) -> str:
+    prices = "".join(
+        f" {word} {_px(px)}"
+        for word, px in (("at", e.limit_px), ("stop", e.stop_px))
+        if px
+    )  # fmt: skip
+    return f"{e.order_id} {qty_text(e.cum_qty)} of {qty_text(e.order_qty)}{prices}"
+
+
 def _phase(e: Any) -> str:
     return f"{e.phase} {e.reason}"
 
@@ -472,6 +481,7 @@ _SAY: Final[dict[str, Callable[[Any], str]]] = {
     "GroupRejected": _facts,
     "GroupResized": _resized,
     "InstrumentRestricted": lambda e: e.state,
+    "InstrumentSplit": lambda e: f"{e.shares_new} for {e.shares_old}",
     "LegCancelled": _ended,
     "LegReduced": _reduced,
     "LegsActivated": lambda e: (
@@ -490,6 +500,7 @@ _SAY: Final[dict[str, Callable[[Any], str]]] = {
     "OrderExpired": _ended,
     "OrderFilled": _filled,
     "OrderRejected": lambda e: f"{e.order_id} {e.reason}",
+    "OrderRestated": _restated,
     "OrderReplaced": lambda e: f"{e.orig_order_id} by {e.order_id}",
     "OrderTriggered": _elected,
     "Parked": _stands,
@@ -497,6 +508,7 @@ _SAY: Final[dict[str, Callable[[Any], str]]] = {
     "Queued": _queued,
     "Refused": _refused,
     "Removed": _ended,
+    "PositionsSplit": lambda e: f"{e.shares_new} for {e.shares_old}",
     "ReplaceRejected": lambda e: f"{e.orig_order_id} {e.reason}",
     "ReplaceRequested": _replace_requested,
     "ReservationChanged": lambda e: f"{e.group_id} {_holds(e.reserved, e.reserved_qty)}",

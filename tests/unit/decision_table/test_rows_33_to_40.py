@@ -9,8 +9,9 @@ from nexustrade.matching.messages import (
     BeginOpeningCall,
     CloseSession,
     OpenSession,
+    SplitInstrument,
 )
-from nexustrade.orders.messages import AdjustCash, BustTrade
+from nexustrade.orders.messages import AdjustCash, BustTrade, RestrictInstrument
 from tests.two_stages import TwoStages
 from tests.unit.decision_table.scene import (
     DAY_1,
@@ -323,6 +324,45 @@ def test_row_38_cash_dividend(partitions: Partitions) -> None:
         group ACTIVE 10 R 6 holds 0 and 6
         tp PARTIALLY_FILLED 4 of 10 open 6
         sl HELD 0 of 6 open 6
+    """)
+
+
+def test_row_38_split(partitions: Partitions) -> None:
+    """A split scales Q and prices: two shares for one of a halted symbol; places are kept."""
+    s = Scene(partitions).given(oco(), stop("later", SELL, 1, 90), sell("behind", 5, 110))
+    s.given(buy("b", 4, 110), RestrictInstrument(SYMBOL, "HALTED", "split"))
+    assert s.when(SplitInstrument(SYMBOL, 2, 1)) == story("""
+        1 InstrumentSplit 2 for 1
+        2 <1 PositionsSplit 2 for 1
+        3 <1 OrderRestated tp 8 of 20 at 55
+        4 <1 OrderRestated sl 0 of 12 stop 45
+        5 <1 OrderRestated behind 0 of 10 at 55
+        6 <1 OrderRestated later 0 of 2 stop 45
+    """)
+    assert s.resting(SELL) == ["tp 12", "behind 10"]
+    assert s.parked(SELL) == ["sl 12", "later 2"]
+    assert s.stands("tp", "sl") == story("""
+        ann cash 1000440 position 12 holds 0 and 12
+        group ACTIVE 20 R 12 holds 0 and 12
+        tp PARTIALLY_FILLED 8 of 20 open 12
+        sl HELD 0 of 12 open 12
+    """)
+    s.given(RestrictInstrument(SYMBOL, "ACTIVE", ""))
+    assert s.when(buy("c", 12, 55)) == story("""
+        1 OrderAccepted bob c BUY 12 LIMIT 55 GTC holds 660 and 0
+        2 <1 Traded 3: 12 at 55, maker tp left 0, taker c done
+        3 <2 OrderFilled ann tp SELL 12 at 55 MAKER done
+        4 <2 OrderFilled bob c BUY 12 at 55 TAKER done
+        5 <2 LegCancelled sl 12 SIBLING_FILLED
+        6 <5 OrderCanceled sl 12 SIBLING_FILLED
+        7 <2 GroupClosed tp TP_FILLED
+        8 <7 ReservationReleased tp TP_FILLED 0 and 0
+    """)
+    assert s.stands("tp", "sl") == story("""
+        ann cash 1001100 position 0 holds 0 and 0
+        group CLOSED 20 R 0 holds 0 and 0
+        tp FILLED 20 of 20 open 0
+        sl CANCELED 0 of 12 open 0
     """)
 
 
