@@ -54,3 +54,20 @@ def instrument(
     told = admin(answer.directory).post(f"/v1/instruments/{segment(symbol)}/state", body)
     print_record(told, as_json=answer.json)
     return OK
+
+
+@app.command
+def split(
+    symbol: str,
+    shares_new: int,
+    shares_old: int,
+    /,
+    *,
+    reason: Reason = "",
+    answer: Answer = PLAIN,
+) -> int:
+    """Split a halted symbol: SHARES_OLD shares become SHARES_NEW, orders and groups with them."""
+    body = {"shares_new": shares_new, "shares_old": shares_old, "reason": reason}
+    told = admin(answer.directory).post(f"/v1/instruments/{segment(symbol)}/split", body)
+    print_record(told, as_json=answer.json)
+    return OK

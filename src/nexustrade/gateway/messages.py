@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Raw, Struct, field
 
+from nexustrade.core.ticks import SPLIT_MAX
+
 
 def _one_of(*values: str) -> Any:
     return Meta(extra_json_schema={"enum": list(values)})
@@ -238,6 +240,14 @@ class InstrumentStateRequest(Struct, frozen=True):
     """`restricted` takes only orders that reduce a position; `halted` takes none."""
 
     state: Annotated[str, _one_of("active", "halted", "restricted")]
+    reason: str = ""
+
+
+class SplitRequest(Struct, frozen=True):
+    """`shares_old` shares of a halted instrument become `shares_new`."""
+
+    shares_new: Annotated[int, Meta(ge=1, le=SPLIT_MAX)]
+    shares_old: Annotated[int, Meta(ge=1, le=SPLIT_MAX)]
     reason: str = ""
 
 
@@ -741,6 +751,15 @@ class BustedTrade(Struct, frozen=True):
     qty: DecimalText
     buy_order_id: Uuid
     sell_order_id: Uuid
+    reason: str
+
+
+class InstrumentSplit(Struct, frozen=True):
+    """A split that took effect: orders, groups and positions are scaled."""
+
+    symbol: str
+    shares_new: int
+    shares_old: int
     reason: str
 
 

@@ -12,7 +12,12 @@ from nexustrade.gateway.auth import ADMIN, READ, SCOPES, TRADE, ApiKey
 from nexustrade.gateway.refusals import invalid, not_found
 from nexustrade.gateway.service import Gateway, rate_ppm
 from nexustrade.gateway.web import NO_CONTENT, Call, Endpoint, Reply, json_reply
-from nexustrade.matching.messages import DefineInstrument, InstrumentDefined
+from nexustrade.matching.messages import (
+    DefineInstrument,
+    InstrumentDefined,
+    Refused,
+    SplitInstrument,
+)
 from nexustrade.orders import messages as m
 
 _STATES: Final = {"active": "ACTIVE", "halted": "HALTED", "restricted": "RESTRICTED"}
@@ -32,6 +37,7 @@ class AdminRoutes:
         self._bust = msgspec.json.Decoder(w.BustRequest)
         self._key = msgspec.json.Decoder(w.KeyRequest)
         self._state = msgspec.json.Decoder(w.InstrumentStateRequest)
+        self._split = msgspec.json.Decoder(w.SplitRequest)
 
     async def open_account(self, call: Call) -> Reply:
         r = await call.model(self._account)
@@ -91,6 +97,18 @@ class AdminRoutes:
         await self.venue.operate(m.RestrictInstrument(symbol, state, reason))
         now = self.venue.orders.instrument_state(symbol)
         return json_reply(w.InstrumentState(symbol, now.lower()))
+
+    async def split(self, call: Call) -> Reply:
+        r = await call.model(self._split)
+        symbol = self._instrument(call).symbol
+        if r.shares_new == r.shares_old:
+            raise invalid("invalid shares_new. shares_new and shares_old differ")
+        reason = requests.free_text("reason", r.reason)
+        command = SplitInstrument(symbol, r.shares_new, r.shares_old, reason)
+        for entry in await self.venue.operate(command):
+            if isinstance(entry.event, Refused):
+                raise invalid(f'asset "{symbol}" must be halted to be split')
+        return json_reply(w.InstrumentSplit(symbol, r.shares_new, r.shares_old, reason))
 
     def _instrument(self, call: Call) -> InstrumentDefined:
         symbol = self.venue.symbol(call.path("symbol"))
@@ -322,6 +340,17 @@ def endpoints(venue: Gateway) -> list[Endpoint]:
             tag,
             w.InstrumentState,
             body=w.InstrumentStateRequest,
+            errors=write,
+        ),
+        Endpoint(
+            "POST",
+            "/v1/instruments/{symbol:path}/split",
+            r.split,
+            ADMIN,
+            "Split a halted instrument: orders, groups and positions are scaled",
+            tag,
+            w.InstrumentSplit,
+            body=w.SplitRequest,
             errors=write,
         ),
         Endpoint(

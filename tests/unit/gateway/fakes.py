@@ -17,7 +17,15 @@ from nexustrade.gateway.service import Gateway, GatewaySettings
 from nexustrade.gateway.store import KeyCache, NameTaken, WatchlistRow
 from nexustrade.gateway.web import AsgiApp
 from nexustrade.kernel.ports import LogEntry
-from nexustrade.matching.messages import BookSnapshot, DefineInstrument, InstrumentDefined
+from nexustrade.matching.messages import (
+    NOT_HALTED,
+    BookSnapshot,
+    DefineInstrument,
+    InstrumentDefined,
+    InstrumentSplit,
+    Refused,
+    SplitInstrument,
+)
 from nexustrade.orders import messages as m
 
 NOW_US = 1_795_000_000_123_456
@@ -493,6 +501,10 @@ class FakeVenue:
             self.symbols[c.symbol] = InstrumentDefined(*msgspec.structs.astuple(c))
         elif isinstance(c, m.RestrictInstrument):
             self.states[c.symbol] = c.state
+        elif isinstance(c, SplitInstrument):
+            if self.states.get(c.symbol) != "HALTED":
+                return [self.emit(Refused("", "", c.symbol, NOT_HALTED))]
+            return [self.emit(InstrumentSplit(c.symbol, c.shares_new, c.shares_old, c.text))]
         return [self.emit(m.VenueBlocked(True))]
 
     # -- OrdersQuery

@@ -4,6 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
+from nexustrade.matching.messages import SplitInstrument
 from nexustrade.orders import messages as m
 from tests.unit.gateway.conftest import client_of
 from tests.unit.gateway.fakes import ALICE, BOB, NOW_US, ROOT, Setup
@@ -164,6 +165,29 @@ async def test_kill_switches_and_states(venue: Setup, root: httpx.AsyncClient) -
         m.BlockVenue(True, "fire"),
         m.RestrictInstrument("BTC/USD", "HALTED", ""),
     ]
+
+
+async def test_a_halted_instrument_is_split(venue: Setup, root: httpx.AsyncClient) -> None:
+    path, body = "/v1/instruments/AAPL/split", {"shares_new": 4, "shares_old": 1, "reason": "4:1"}
+    early = await root.post(path, json=body)
+    assert (early.status_code, early.json()["message"]) == (
+        422, 'asset "AAPL" must be halted to be split',
+    )  # fmt: skip
+    await root.post("/v1/instruments/AAPL/state", json={"state": "halted"})
+    done = await root.post(path, json=body)
+    assert done.json() == {"symbol": "AAPL"} | body
+    assert venue.venue.commands[-1] == SplitInstrument("AAPL", 4, 1, "4:1")
+
+
+@pytest.mark.parametrize(("new", "old"), [(1, 1), (0, 1), (1, 0), (1_001, 1), ("2", 1)])
+async def test_a_split_by_senseless_numbers_is_refused(
+    venue: Setup, root: httpx.AsyncClient, new: object, old: object
+) -> None:
+    body = {"shares_new": new, "shares_old": old}
+    answer = await root.post("/v1/instruments/AAPL/split", json=body)
+    assert answer.status_code == 422
+    assert "shares_" in answer.json()["message"]
+    assert venue.venue.commands == []
 
 
 async def test_a_key_works_from_its_answer_until_it_is_revoked(
