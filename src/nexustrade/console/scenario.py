@@ -20,6 +20,7 @@ from nexustrade.console.output import (
     print_json,
     print_rows,
 )
+from nexustrade.console.scenario_venue import running_venue
 from nexustrade.core.time import US_PER_S
 from nexustrade.kernel.routing import Routing
 from nexustrade.kernel.stage import Stage
@@ -29,6 +30,7 @@ from nexustrade.orders.messages import OrdersQuery
 from nexustrade.orders.service import OrdersView
 from nexustrade.scenario import plan
 from nexustrade.scenario.runner import PrivateVenue, run_scenario
+from nexustrade.scenario.running import SPEED_MAX, venue_toml
 from nexustrade.scenario.scorecard import Scorecard, StopScore
 
 app = App(name="scenario", help="Drive a venue through a scenario and score its stops.")
@@ -94,14 +96,39 @@ def run(
     *,
     seed: Annotated[int | None, Parameter(help="Instead of the file's.")] = None,
     stops: Annotated[int, Parameter(help="Show so many stops, the worst first.")] = STOPS_SHOWN_MAX,
+    running: Annotated[
+        bool, Parameter(negative=(), help="On the venue that runs, in its own time.")
+    ] = False,
+    speed: Annotated[
+        int, Parameter(help="With --running: waits and auctions are so many times as short.")
+    ] = 1,
     answer: Answer = PLAIN,
 ) -> int:
-    """Run a scenario and print its scorecard; 1 when a group was torn or a reservation is left."""
+    """Run a scenario and print its scorecard; 1 when a group was torn or a reservation is left.
+
+    It runs in memory, on a venue of its own, whose clock its waits move: the same file and seed
+    give the same scorecard. With --running it runs on the venue of --data, where its symbol and
+    the shares of its accounts have to be (see `nexustrade scenario venue`).
+    """
     scenario = plan.load_scenario(plan.find_file(name))
     if seed is not None and not 0 <= seed <= plan.SEED_MAX:
         raise CommandError(f"--seed is a whole number from 0 to {plan.SEED_MAX}", USAGE)
-    card = run_scenario(scenario, private_venue(), scenario.seed if seed is None else seed)
+    if not 1 <= speed <= SPEED_MAX:
+        raise CommandError(f"--speed is a whole number from 1 to {SPEED_MAX}", USAGE)
+    seed = scenario.seed if seed is None else seed
+    if running:
+        with running_venue(answer.directory, scenario, speed) as venue:
+            card = run_scenario(scenario, venue, seed)
+    else:
+        card = run_scenario(scenario, private_venue(), seed)
     return print_card(card, stops, as_json=answer.json)
+
+
+@app.command
+def venue(name: Name, /) -> int:
+    """Print a venue.toml with the symbol and accounts of a scenario, for run --running."""
+    print(venue_toml(plan.load_scenario(plan.find_file(name))), end="")  # noqa: T201
+    return OK
 
 
 # ---------------------------------------------------------------- the scorecard

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from nexustrade.console.scenario import time_text
-from nexustrade.scenario.plan import BUILTIN, builtin_names
+from nexustrade.kernel.config import load_config
+from nexustrade.scenario.plan import BUILTIN, builtin_names, load_scenario
 from tests.unit.cli.conftest import Run
 
 
@@ -51,6 +52,18 @@ def test_what_cannot_be_run(run: Run, tmp_path: Path) -> None:
     ]
     assert run("scenario", "run", "no-such").code == 1
     assert run("scenario", "run", "gap-open", "--seed", "-1").code == 2
+    assert run("scenario", "run", "gap-open", "--running", "--speed", "0").code == 2
+    assert run("scenario", "run", "gap-open", "--running").code == 3
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_a_venue_to_run_it_on(run: Run, name: str, tmp_path: Path) -> None:
+    file = tmp_path / "venue.toml"
+    file.write_text(run("scenario", "venue", name).out)
+    config = load_config(file, {})
+    scenario = load_scenario(BUILTIN / f"{name}.toml")
+    assert [account.open for account in config.accounts] == [a.open for a in scenario.accounts]
+    assert [i.symbol for i in config.instruments] == [scenario.instrument.symbol]
 
 
 @pytest.mark.parametrize(
