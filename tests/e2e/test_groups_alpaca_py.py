@@ -43,7 +43,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 HEAR_S_MAX = 30
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
 GTC, DAY = TimeInForce.GTC, TimeInForce.DAY
-Told = tuple[str, str, str, float | None]
+Told = tuple[str, str, float | None]
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +115,7 @@ class Ear:
                 if update.event == "canceled":
                     return told
                 continue
-            role = update.order.model_dump().get("role") or update.order.order_type.value
-            told.append((str(update.event), role, str(update.order.id), update.qty))
+            told.append((str(update.event), str(update.order.id), update.qty))
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +144,7 @@ def heard(ear: Ear, alice: Any, market: Market, names: dict[Any, str]) -> list[t
     known = {str(order_id): name for order_id, name in names.items()}
     return [
         (event, known[order_id], qty) if qty else (event, known[order_id])
-        for event, _, order_id, qty in ear.until(alice, probe)
+        for event, order_id, qty in ear.until(alice, probe)
         if order_id in known
     ]
 
