@@ -398,6 +398,9 @@ class Book:
 
     def _prevent(self, maker: Order, taker: Order, tape: Tape) -> bool:
         """Keep two orders of one account apart; False when the taker ends here."""
+        if maker.reduces and maker.group_id and maker.group_id == taker.group_id:
+            # The entry of a group met its exit, which protects what the entry has filled.
+            return False
         if taker.stp == STP_OLDEST:
             tape.prevent(self, maker)
             return True

@@ -594,6 +594,19 @@ def test_a_decremented_take_profit_makes_its_sibling_as_small() -> None:
     ]
 
 
+@pytest.mark.parametrize("stp", [STP_NEWEST, STP_OLDEST, STP_BOTH, STP_DECREMENT])
+def test_an_entry_that_meets_its_own_exit_ends_and_the_exit_stays(stp: str) -> None:
+    scene = Scene(bracket("g", 10, 100, 110, 90, stp=stp), last_usd=105)
+    scene.when(limit("t", SELL, 4, 100))
+    end = scene.nth(2)
+    assert scene.when(replace("g", "g2", 10, 110, account="owner"))[1:] == [
+        removed("g2", 6, SELF_TRADE, "owner", group="g"),
+        leg_reduced("g.tp", 6, 4, ENTRY_CANCELLED, end, account="owner"),
+        leg_reduced("g.sl", 6, 4, ENTRY_CANCELLED, end, account="owner"),
+    ]
+    assert (scene.resting(SELL), scene.parked()) == ([("g.tp", 110, 4)], [("g.sl", 90, 4)])
+
+
 # ---- brackets
 
 
