@@ -87,7 +87,7 @@ def test_the_whole_story_in_order(
         ("Amended", 23),
         ("OrderReplaced", 24),
         ("Parked", 23),
-        # A trade of others reaches it: election, the end of the take-profit, its own trade, the end.
+        # A trade of others reaches it: election, the end of the take-profit, its trade, the end.
         ("OrderAccepted", None),
         ("Traded", 27),
         ("StopElected", 28),

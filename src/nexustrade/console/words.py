@@ -269,8 +269,8 @@ class Words:
 
     def refused(self, e: matching.Refused) -> str:
         if e.orig_order_id:
-            return f"the replace of {self.name(e.orig_order_id)} came too late: {e.reason}"
-        return f"the cancel of {self.name(e.order_id)} came too late: {e.reason}"
+            return f"the book refuses the replace of {self.name(e.orig_order_id)}: {e.reason}"
+        return f"the book refuses the cancel of {self.name(e.order_id)}: {e.reason}"
 
 
 _SAY: Final[dict[type[Message], Callable[[Words, Any], str]]] = {
