@@ -536,7 +536,10 @@ class OrdersStage(Upkeep):
             return
         position = account.positions.get(c.symbol)
         free = position.available() if position is not None else 0
-        if c.qty == 0 or free + c.qty < 0 or (position is not None and position.qty < 0):
+        # An account that may sell short may come to the venue with a short position.
+        opens_short = position is None and account.shorting
+        short = free + c.qty < 0 and not opens_short
+        if c.qty == 0 or short or (position is not None and position.qty < 0):
             self._reject_command(
                 c.account_id, "AdjustPosition", m.INSUFFICIENT_QTY, "not enough free shares"
             )

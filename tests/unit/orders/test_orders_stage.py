@@ -196,6 +196,21 @@ def test_a_short_sale_reserves_half_at_the_worse_of_its_limit_and_the_collar() -
     assert g.when(order("o2", "SELL", 2, 120)) == [accepted("o2", "SELL", 2, 120, reserved=120_00)]
 
 
+def test_an_account_that_may_sell_short_comes_with_a_short_position() -> None:
+    g = Given(margin(10_000_00))
+    assert g.when(shares(-10)) == [m.PositionAdjusted("ann", "ABC", -10 * SHARE, 90 * USD)]
+    position = g.stage.accounts["ann"].positions["ABC"]
+    assert position.qty == -10 * SHARE
+    refused = m.CommandRejected(
+        "ann", "AdjustPosition", m.INSUFFICIENT_QTY, "not enough free shares"
+    )
+    # It is bought back in the market, as any short position; and who holds shares has those alone.
+    assert g.when(shares(1)) == [refused]
+    assert Given(margin(), shares(1)).when(shares(-2)) == [refused]
+    assert Given(cash()).when(shares(-1)) == [refused]
+    assert Given(margin(shorting=False)).when(shares(-1)) == [refused]
+
+
 def test_a_short_position_needs_150_percent_of_its_value() -> None:
     g = Given(margin(10_000_00), order("o1", "SELL", 10, 100))
     g.when(trade("o1", "else", 100, 10, taker_side="BUY"))
