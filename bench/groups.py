@@ -1,12 +1,15 @@
 """Parked stops and groups in the matching stage: what they cost those that they do not concern.
 
-Three things are measured, each on one stage partition with one symbol:
+What is measured; all but the third in one stage partition with one symbol:
 
 * A stream of commands near the middle of the market, none of which elects a stop, in a stage with
   nothing parked and in one with 100,000 stops and 100,000 OCO groups. Both take the same commands
   by turns; the figure is the median ratio of such pairs. Beside it stands what a cancel costs that
   comes too late: it looks for its order in every table before it is refused.
 * One order whose trade elects a stop-loss, whose sale elects the next, 1,000 times over.
+* Both stages, no I/O, where 30 % of the orders are groups: OCOs for shares that are held, and
+  brackets whose limit entries stand near the middle. A group counts as one order, although it is
+  two or three; prices move, so that entries fill and stops are elected.
 * The memory of 100,000 OCO groups by what the process holds more than before, of a stage that took
   them and of one that folded their stored events.
 """
@@ -18,13 +21,21 @@ import statistics
 import time
 from pathlib import Path
 
+from bench import stages
 from nexustrade.core import codec
 from nexustrade.core.codec import Message
 from nexustrade.core.ids import uuid7
 from nexustrade.kernel.stage import Recorded
 from nexustrade.matching.domain import MatchingStage
 from nexustrade.matching.messages import DefineInstrument, OpenSession, StopElected
-from nexustrade.orders.messages import CancelRequested, GroupAccepted, OrderAccepted
+from nexustrade.orders.messages import (
+    CancelOrder,
+    CancelRequested,
+    GroupAccepted,
+    OrderAccepted,
+    SubmitGroup,
+    SubmitOrder,
+)
 
 SYMBOL = "AAPL"
 SHARE = 100_000_000
@@ -244,11 +255,101 @@ def memory() -> dict[str, float]:
     return {"bytes_per_group": live_bytes, "bytes_per_group_replayed": both - live_bytes}
 
 
+def mix(count: int, seed: int) -> list[Message]:
+    """Commands of both stages: 21 % groups, 49 % limit orders, 30 % cancels of recent ones."""
+    rng = random.Random(seed)
+    made: list[Message] = []
+    placed: list[tuple[str, str]] = []
+    middle = 1_000_000
+    for _ in range(count):
+        middle += rng.choice((-200, -100, 0, 100, 200))
+        middle = max(900_000, min(1_100_000, middle))
+        kind = rng.random()
+        if placed and kind < 0.3:
+            account, order_id = placed.pop(rng.randrange(max(0, len(placed) - 500), len(placed)))
+            made.append(CancelOrder(account, order_id))
+            continue
+        account = f"account-{rng.randrange(stages.ACCOUNTS)}"
+        symbol = f"S{rng.randrange(stages.SYMBOLS)}"
+        order_id = name_of(rng)
+        side = "BUY" if rng.random() < 0.5 else "SELL"
+        away = rng.randint(-3, 12) * 100
+        price = middle - away if side == "BUY" else middle + away
+        qty = rng.randint(1, 20) * SHARE
+        placed.append((account, order_id))
+        if kind >= 0.51:
+            made.append(
+                SubmitOrder(
+                    account, order_id, order_id, symbol, side, "LIMIT", "GTC", qty, 0, price
+                )
+            )
+        else:
+            made.append(_group_command(rng, account, order_id, symbol, price, qty))
+    return made
+
+
+def _group_command(
+    rng: random.Random, account: str, order_id: str, symbol: str, price: int, qty: int
+) -> SubmitGroup:
+    # Far enough from the last price of any symbol that most are accepted, near enough to trade.
+    oco = rng.random() < 0.5
+    reach = rng.randint(1, 40) * 500
+    tp_id = order_id if oco else name_of(rng)
+    return SubmitGroup(
+        account,
+        order_id,
+        order_id,
+        "OCO" if oco else "BRACKET",
+        symbol,
+        "SELL" if oco else "BUY",
+        "GTC",
+        qty,
+        "LIMIT",
+        0 if oco else price,
+        0,
+        tp_id,
+        "",
+        1_100_000 + reach if oco else price + 500 + reach,
+        name_of(rng),
+        "",
+        900_000 - reach if oco else price - 500 - reach,
+    )
+
+
+def both_stages(count: int = 150_000) -> dict[str, float]:
+    """Orders a second through both stages, a group counting as one, and what became of groups."""
+    flow = stages.opened()
+    flow.collect()
+    made = mix(count, 1)
+    orders = sum(not isinstance(one, CancelOrder) for one in made)
+    groups = sum(isinstance(one, SubmitGroup) for one in made)
+    gc.collect()
+    gc.disable()
+    started = time.perf_counter()
+    now_us = START_US
+    for one in made:
+        now_us += 10
+        flow.run(one, now_us)
+    elapsed = time.perf_counter() - started
+    gc.enable()
+    names = [type(one.event).__name__ for one in flow.events]
+    for stage in flow.stages.values():
+        stage.verify()
+    return {
+        "orders_per_s_with_groups": round(orders / elapsed),
+        "group_share": round(groups / orders, 3),
+        "groups_accepted_share": round(names.count("GroupAccepted") / groups, 3),
+        "groups_closed": names.count("GroupClosed"),
+        "stops_elected": names.count("StopElected"),
+    }
+
+
 def run() -> dict[str, object]:
     """Figures of one run. Memory goes first, while the process has freed nothing yet."""
     figures: dict[str, object] = {"parked": PARKED, "elections": ELECTIONS}
     figures |= memory()
     figures |= burden()
+    figures |= both_stages()
     figures["cascade_ms"] = statistics.median(cascade_ms() for _ in range(PLAYS))
     return figures
 
