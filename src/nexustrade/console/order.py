@@ -19,10 +19,24 @@ _COLUMNS: Final = (
     "qty",
     "notional",
     "limit_price",
+    "stop_price",
+    "order_class",
     "filled_qty",
     "filled_avg_price",
     "status",
     "submitted_at",
+)
+
+_LEG_COLUMNS: Final = (
+    "role",
+    "id",
+    "side",
+    "type",
+    "qty",
+    "limit_price",
+    "stop_price",
+    "filled_qty",
+    "status",
 )
 
 Account = Annotated[str | None, Parameter(help="The account (default: that of NEXUSTRADE_KEY).")]
@@ -54,9 +68,14 @@ def show(order_id: str, /, *, account: Account = None, answer: Answer = PLAIN) -
 
 
 def print_order(order: dict[str, Any], answer: Answer) -> None:
-    """An order, in a table without the fields that say nothing."""
-    told = order if answer.json else {k: v for k, v in order.items() if v not in (None, "")}
-    print_record(told, as_json=answer.json)
+    """An order, in a table without the fields that say nothing, then its legs."""
+    if answer.json:
+        print_record(order, as_json=True)
+        return
+    told = {k: v for k, v in order.items() if v not in (None, "") and k != "legs"}
+    print_record(told, as_json=False)
+    if order.get("legs"):
+        print_rows(order["legs"], _LEG_COLUMNS, as_json=False)
 
 
 @app.command
@@ -68,7 +87,22 @@ def submit(
     *,
     limit: Annotated[str | None, Parameter(help="Limit price; without it a market order.")] = None,
     notional: Annotated[str | None, Parameter(help="USD to trade for, at the market.")] = None,
-    tif: Literal["day", "gtc", "ioc", "fok", "gtd"] = "day",
+    stop: Annotated[
+        str | None, Parameter(help="Stop price: a stop, or with --limit a stop-limit order.")
+    ] = None,
+    trail: Annotated[str | None, Parameter(help="A trailing stop so many USD away.")] = None,
+    trail_percent: Annotated[str | None, Parameter(help="A trailing stop so far away.")] = None,
+    take_profit: Annotated[
+        str | None, Parameter(help="With --stop-loss a bracket, alone an oto: its limit price.")
+    ] = None,
+    stop_loss: Annotated[str | None, Parameter(help="The same: the stop price.")] = None,
+    stop_loss_limit: Annotated[
+        str | None, Parameter(help="Makes the stop-loss a stop-limit order.")
+    ] = None,
+    oco: Annotated[
+        bool, Parameter(negative=(), help="Both are the exit of a position, without an entry.")
+    ] = False,
+    tif: Literal["day", "gtc", "ioc", "fok", "gtd", "opg", "cls"] = "day",
     expires_at: Annotated[str | None, Parameter(help="When a gtd order ends.")] = None,
     post_only: Annotated[bool, Parameter(negative=(), help="Never takes liquidity.")] = False,
     client_order_id: Annotated[str | None, Parameter(help="Your own id: used once.")] = None,
@@ -79,7 +113,7 @@ def submit(
     body: dict[str, object] = {
         "symbol": symbol,
         "side": side,
-        "type": "market" if limit is None else "limit",
+        "type": _type(limit, stop, trail or trail_percent, oco=oco),
         "time_in_force": tif,
         "qty": qty,
         "notional": notional,
@@ -87,11 +121,39 @@ def submit(
         "expires_at": expires_at,
         "client_order_id": client_order_id,
         "post_only": post_only or None,
+        "stop_price": stop,
+        "trail_price": trail,
+        "trail_percent": trail_percent,
+        "order_class": _class(take_profit, stop_loss, oco=oco),
+        "take_profit": None if take_profit is None else {"limit_price": take_profit},
+        "stop_loss": _stop_loss(stop_loss, stop_loss_limit),
     }
     with trader(answer.directory, account) as client:
         order = client.post("/v2/orders", body)
     print_order(order, answer)
     return OK
+
+
+def _type(limit: str | None, stop: str | None, trail: str | None, *, oco: bool) -> str:
+    if trail is not None:
+        return "trailing_stop"
+    if stop is not None:
+        return "stop" if limit is None else "stop_limit"
+    return "market" if limit is None and not oco else "limit"
+
+
+def _class(take_profit: str | None, stop_loss: str | None, *, oco: bool) -> str | None:
+    if oco:
+        return "oco"
+    legs = (take_profit is not None) + (stop_loss is not None)
+    return (None, "oto", "bracket")[legs]
+
+
+def _stop_loss(stop_price: str | None, limit_price: str | None) -> dict[str, str] | None:
+    if stop_price is None and limit_price is None:
+        return None
+    given = {"stop_price": stop_price, "limit_price": limit_price}
+    return {name: price for name, price in given.items() if price is not None}
 
 
 @app.command

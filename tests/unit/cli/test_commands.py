@@ -117,6 +117,58 @@ def test_an_order_is_sent_with_a_key_lent_for_the_while(run: Run, venue: FakeVen
     assert ended.key == "NXADMIN"
 
 
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        (["--stop", "90"], {"type": "stop", "stop_price": "90"}),
+        (
+            ["--stop", "90", "--limit", "89"],
+            {"type": "stop_limit", "stop_price": "90", "limit_price": "89"},
+        ),
+        (["--trail-percent", "5"], {"type": "trailing_stop", "trail_percent": "5"}),
+        (["--trail", "2.5"], {"type": "trailing_stop", "trail_price": "2.5"}),
+        (
+            ["--stop-loss", "90"],
+            {"type": "market", "order_class": "oto", "stop_loss": {"stop_price": "90"}},
+        ),
+        (
+            ["--limit", "95", "--take-profit", "110", "--stop-loss", "90"],
+            {
+                "type": "limit",
+                "limit_price": "95",
+                "order_class": "bracket",
+                "take_profit": {"limit_price": "110"},
+                "stop_loss": {"stop_price": "90"},
+            },
+        ),
+        (
+            ["--oco", "--take-profit", "110", "--stop-loss", "90", "--stop-loss-limit", "89"],
+            {
+                "type": "limit",
+                "order_class": "oco",
+                "take_profit": {"limit_price": "110"},
+                "stop_loss": {"stop_price": "90", "limit_price": "89"},
+            },
+        ),
+        (["--tif", "opg"], {"type": "market", "time_in_force": "opg"}),
+    ],
+)
+def test_stops_and_groups_are_sent(
+    run: Run, venue: FakeVenue, options: list[str], sent: dict[str, object]
+) -> None:
+    venue.answer("POST", "/v2/orders", ORDER)
+    assert run("order", "submit", "AAPL", "sell", "3", *options, "--account", "alice").code == 0
+    plain = {"symbol": "AAPL", "side": "sell", "time_in_force": "day", "qty": "3"}
+    assert venue.asked[1].body == plain | sent
+
+
+def test_an_order_is_shown_with_its_legs(run: Run, venue: FakeVenue) -> None:
+    leg = {"role": "stop_loss", "id": "0190-2", "type": "stop", "status": "held"}
+    venue.answer("GET", "/v2/orders/0190-1", ORDER | {"legs": [leg]})
+    shown = run("order", "show", "0190-1", "--account", "alice").out.splitlines()
+    assert shown[-1].split() == ["stop_loss", "0190-2", "-", "stop", "-", "-", "-", "-", "held"]
+
+
 def test_a_lent_key_ends_when_the_order_is_refused(run: Run, venue: FakeVenue) -> None:
     venue.answer("POST", "/v2/orders", {"code": 1, "message": "insufficient buying power"}, 403)
     ran = run("order", "submit", "AAPL", "buy", "--notional", "5", "--account", "alice")
