@@ -29,8 +29,12 @@ def show(
         print_json(book)
         return OK
     last = f"last {book['last_price']}" if book["last_price"] else "no trade yet"
-    state = "open" if book["session_open"] else "closed"
-    console().print(f"{book['symbol']}  {last}  session {state}  {book['as_of']}", markup=False)
+    phase = book["phase"].replace("_", " ")
+    console().print(f"{book['symbol']}  {last}  {phase}  {book['as_of']}", markup=False)
+    if book["indicative_price"]:
+        surplus = f"{book['imbalance_qty'] or 0} {book['imbalance_side'] or ''} left over".strip()
+        told = f"would trade {book['indicative_qty']} at {book['indicative_price']}, {surplus}"
+        console().print(told, markup=False)
     no_level: dict[str, Any] = {}
     rows = [
         {

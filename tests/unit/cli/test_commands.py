@@ -208,6 +208,11 @@ def test_a_book_is_shown_side_by_side(run: Run, venue: FakeVenue) -> None:
         "symbol": "BTC/USD",
         "as_of": "2026-11-23T10:00:00Z",
         "session_open": True,
+        "phase": "volatility_auction",
+        "indicative_price": "100",
+        "indicative_qty": "3",
+        "imbalance_qty": "2",
+        "imbalance_side": "sell",
         "last_price": None,
         "bids": [{"price": "99.5", "qty": "3", "orders": 1}],
         "asks": [{"price": "100.5", "qty": "4", "orders": 2}, {"price": "101", "qty": "1"}],
@@ -217,7 +222,8 @@ def test_a_book_is_shown_side_by_side(run: Run, venue: FakeVenue) -> None:
     assert venue.lines == ["GET /v1/books/BTC%2FUSD?depth=2"]
     assert "99.5" in table
     assert "101" in table
-    assert "no trade yet" in table
+    assert "no trade yet  volatility auction" in table
+    assert "would trade 3 at 100, 2 sell left over" in table
     assert json.loads(run("book", "show", "BTC/USD", "--json").out) == book
 
 
