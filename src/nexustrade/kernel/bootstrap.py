@@ -48,7 +48,7 @@ from nexustrade.matching.domain import MatchingStage
 from nexustrade.matching.service import BooksView
 from nexustrade.migrations import upgrade
 from nexustrade.orders.domain import OrdersStage
-from nexustrade.orders.messages import OpenAccount
+from nexustrade.orders.messages import CommandRejected, OpenAccount
 from nexustrade.orders.service import OneIdOneOrder, OrdersView
 from nexustrade.orders.store import History, HistoryWriter
 
@@ -146,16 +146,23 @@ class Venue:
                 raise InputError(f"stages.{kind}", wanted, f"this data has {used} partitions")
 
     async def declare(self) -> None:
-        """Carry out what venue.toml declares and the venue does not have yet."""
+        """Carry out what venue.toml declares and the venue does not have yet.
+
+        Raises `NexusError` when a stage refuses an account or a position.
+        """
         await asyncio.gather(*(self.commands.submit(one) for one in self.config.instruments))
         await self.time.tick()
         for account in self.config.accounts:
             if self.orders.account(account.account_id) is None:
                 # In one batch: an account is not opened without its positions.
-                await asyncio.gather(
+                answers = await asyncio.gather(
                     self.commands.submit(account.open),
                     *(self.commands.submit(position) for position in account.positions),
                 )
+                for entries in answers:
+                    event = entries[0].event
+                    if isinstance(event, CommandRejected):
+                        raise NexusError(f"account {account.account_id}: {event.text}")
 
     async def keep_time(self) -> None:
         """Tick for ever; while the store is away there is nothing to tell."""
