@@ -126,12 +126,16 @@ class Lagging(TwoStages):
     def run(self, command: Message) -> list[Message]:
         """Run a command, then as many deliveries as chance will have it."""
         first = len(self.log)
-        self.now_us += self.step_us
-        for shard in self.routing.command(command):
-            self._take(shard, command, type(command).__name__)
+        self.send(command)
         for _ in range(self.rng.choice([0, 0, 1, 2, 4, 12])):
             self.deliver()
         return [r.event for _, r in self.log[first:]]
+
+    def send(self, command: Message) -> None:
+        """Run a command where it belongs; what it leads to elsewhere is on its way."""
+        self.now_us += self.step_us
+        for shard in self.routing.command(command):
+            self._take(shard, command, type(command).__name__)
 
     def drain(self) -> None:
         """Deliver all that is on its way, and what comes of it."""
@@ -141,12 +145,19 @@ class Lagging(TwoStages):
     def deliver(self) -> bool:
         """Deliver the next message of one of the ways that have any."""
         waiting = [way for way, messages in self.ways.items() if messages]
-        if not waiting:
-            return False
-        way = self.rng.choice(waiting)
+        if waiting:
+            self._deliver(self.rng.choice(waiting))
+        return bool(waiting)
+
+    def deliver_to(self, stage: str) -> None:
+        """Deliver what is on its way to the partitions of a stage, and nothing else."""
+        for way, messages in list(self.ways.items()):
+            while messages and way[1].startswith(stage):
+                self._deliver(way)
+
+    def _deliver(self, way: tuple[str, str]) -> None:
         r = self.ways[way].popleft()
         self._take(way[1], r.event, f"{r.shard}:{r.seq}")
-        return True
 
     def _take(self, shard: str, message: Message, cause: str) -> None:
         for r in self.stages[shard].take(message, self.now_us, cause):

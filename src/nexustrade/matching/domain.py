@@ -1031,6 +1031,7 @@ def _heir(order: Order, message: Any) -> Order:
     """What a replace makes of an order; nothing is open when it asks for no more than is filled.
 
     The order's own count of fills decides: the one the replace was checked against may be older.
+    An entry never grows: its group is for what it was.
     """
     heir = copy_of(order)
     heir.order_id = message.order_id
@@ -1045,7 +1046,9 @@ def _heir(order: Order, message: Any) -> Order:
         heir.trail_ppm = message.trail_ppm
     total: int = message.order_qty
     if total and order.leaves_qty != UNBOUNDED:
-        heir.leaves_qty = total - order.cum_qty if total > order.cum_qty else 0
+        leaves_qty = total - order.cum_qty if total > order.cum_qty else 0
+        if not order.group_id or leaves_qty < order.leaves_qty:
+            heir.leaves_qty = leaves_qty
     time_in_force: str = message.time_in_force
     if time_in_force:
         heir.time_in_force = time_in_force

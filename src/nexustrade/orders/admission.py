@@ -468,17 +468,30 @@ class Admission(Saved):
     ) -> None:
         """What the order would hold with its new terms; only what is more must be free."""
         more = a.order.leaves_qty - order.leaves_qty
-        if order.closes and more > 0:
-            position = account.positions.get(order.symbol)
-            qty = position.qty if position is not None else 0
-            if not (qty < 0 if order.side == BUY else qty > 0):
-                position = None
-            if position is None or more > position.available():
-                terms.lack_shares(a, more, position)
-                return
+        if more > 0 and self._lacks(a, account, order.closes, more):
+            return
         self._set_hold(a.order, account, instrument, 0)
         a.reserved = risk.hold(a.order)
         self._check_more(a, account, a.reserved - order.reserved, order.closes)
+
+    def _lacks(self, a: Assessment, account: Account, closes: bool, more: int) -> bool:
+        """Refuse a change that needs more of a position than is free.
+
+        What was to open one may have a position on the other side before it by now: that it closes
+        as well, but not what is promised to others.
+        """
+        buys = a.order.side == BUY
+        position = account.positions.get(a.order.symbol)
+        qty = position.qty if position is not None else 0
+        if position is None or not (qty < 0 if buys else qty > 0):
+            if closes:
+                terms.lack_shares(a, more, None)
+            return closes
+        promised = position.covered_qty if buys else position.held_qty
+        if more <= position.available() or not (closes or promised):
+            return False
+        terms.lack_shares(a, more, position)
+        return True
 
     def _reserve_leg(
         self, a: Assessment, group: Group, account: Account, instrument: Instrument
@@ -519,10 +532,8 @@ class Admission(Saved):
             _check_amend(a, group, account, instrument)
         if a.reason:
             return a
-        more = c.order_qty - group.order_qty
-        position = account.positions.get(group.symbol)
-        if more > 0 and group.closes and (position is None or more > position.available()):
-            terms.lack_shares(a, more, position)
+        more = group.more_for(c.order_qty)
+        if more > 0 and self._lacks(a, account, group.closes, more):
             return a
         left = c.order_qty - group.filled_qty
         a.reserved = group.needs_for(left if left > 0 else 0)

@@ -405,7 +405,45 @@ class Applied(Holdings):
             self._close(account, order, FILLED, "", ts_us)
         else:
             self._rehold(account, order)
+            self._rehold_changes(account, order)
         account.forget_if_empty(order.symbol)
+
+    def _rehold_changes(self, account: Account, order: Order) -> None:
+        """A change under way was asked for when there was more: it may bring that back."""
+        group = order.group
+        if group is None:
+            self._hold_replacement(account, order)
+        elif group.amend_qty:
+            self._hold_amend(account, group)
+
+    def _hold_replacement(self, account: Account, order: Order) -> None:
+        """Hold what the order that is to replace this one needs in addition."""
+        new = order.replacement
+        if new is None:
+            return
+        account.reserved -= order.extra
+        self._count_extra(account, order, -1)
+        new.cum_qty = order.cum_qty
+        new.leaves_qty = self._left(new)
+        more = new.leaves_qty - order.leaves_qty
+        cents = risk.hold(new) - order.reserved
+        order.extra_qty = more if more > 0 else 0
+        order.extra = cents if cents > 0 else 0
+        account.reserved += order.extra
+        self._count_extra(account, order, 1)
+
+    def _hold_amend(self, account: Account, group: Group) -> None:
+        """Hold what a group needs in addition for the quantity that was asked for."""
+        position = account.position(group.symbol)
+        account.reserved -= group.extra
+        position.promise(group.side, group.closes, -group.extra_qty)
+        more = group.more_for(group.amend_qty)
+        left = group.amend_qty - group.filled_qty
+        cents = group.needs_for(left if left > 0 else 0) - group.reserved
+        group.extra_qty = more if more > 0 else 0
+        group.extra = cents if cents > 0 else 0
+        account.reserved += group.extra
+        position.promise(group.side, group.closes, group.extra_qty)
 
     def _shrink_group(self, group: Group, order: Order, e: m.OrderDecremented) -> None:
         """What a smaller order means for the quantity of its group, once for both legs."""
@@ -492,13 +530,8 @@ class Applied(Holdings):
 
     def _apply_amend_requested(self, e: m.GroupAmendRequested) -> None:
         group = self.groups[e.group_id]
-        account = self.accounts[e.account_id]
         group.amend_qty = e.order_qty
-        group.extra = e.reserved - group.reserved if e.reserved > group.reserved else 0
-        more = e.order_qty - group.order_qty
-        group.extra_qty = more if more > 0 else 0
-        account.reserved += group.extra
-        account.position(group.symbol).promise(group.side, group.closes, group.extra_qty)
+        self._hold_amend(self.accounts[e.account_id], group)
 
     def _apply_resized(self, e: m.GroupResized, ts_us: int) -> None:
         group = self.groups[e.group_id]

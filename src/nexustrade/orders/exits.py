@@ -254,6 +254,9 @@ class Exits(Admission):
             leaves_qty = self.orders[order_id].leaves_qty
             self.emit(m.OrderCanceled(e.account_id, order_id, leaves_qty, e.reason, self._cause))
         self._release(group, e.reason)
+        account = self.accounts[e.account_id]
+        if account.liquidations:
+            self._sell_what_is_called(account, e.symbol)
 
     def _tell_hold(self, group: Group) -> None:
         """Say what a group holds when that is not what it was last told."""

@@ -88,6 +88,10 @@ class Group:
         """Cents that the dearer of the legs that are alive needs for a quantity."""
         return self.hold_of(max(self.tp_hold_px, self.sl_hold_px), qty)
 
+    def more_for(self, order_qty: int) -> int:
+        """Shares that the group would need for another quantity beyond those that it has."""
+        return order_qty - self.order_qty + self.lent_qty
+
     def hold_of(self, px: int, qty: int) -> int:
         """Cents to hold for `qty` at the worst price `px`: margin (if it opens) and fee."""
         return exit_hold(self.side, self.closes, px, qty, self.hold_ppm, self.fee_ppm)

@@ -5,7 +5,9 @@ import pytest
 from nexustrade.core.terms import SELL
 from nexustrade.matching.messages import Tick
 from nexustrade.orders.messages import CheckMargin, RestrictInstrument
+from tests.two_stages import Lagging
 from tests.unit.decision_table.scene import (
+    SHARE,
     SYMBOL,
     Scene,
     amend,
@@ -350,6 +352,30 @@ def test_row_28_group_amend_without_shares(partitions: Partitions) -> None:
     """)
 
 
+def test_row_28_group_amend_takes_nothing_from_others(partitions: Partitions) -> None:
+    """Group amend up of what was to open a position: a short that came since is promised already.
+
+    The same for a single order.
+    """
+    s = Scene(partitions, account_type="MARGIN", shares=0)
+    s.given(oco(side="BUY", tp_usd=90, sl_usd=110, qty=1), buy("own", 1, 91, "ann"))
+    s.given(buy("b", 9, 100), sell("short", 9, 100, "ann"), buy("cover", 7, 92, "ann"))
+    assert s.when(amend(2)) == story("""
+        1 GroupAmendRejected tp INSUFFICIENT_QTY
+    """)
+    assert s.when(replace("own", qty=2)) == story("""
+        1 ReplaceRejected own INSUFFICIENT_QTY
+    """)
+    assert s.stands("tp", "sl", "own", "cover") == story("""
+        ann cash 1000900 position -9 holds 103.25 and 7
+        group ACTIVE 1 R 1 holds 57.75 and 0
+        tp NEW 0 of 1 open 1
+        sl HELD 0 of 1 open 1
+        own NEW 0 of 1 open 1
+        cover NEW 0 of 7 open 7
+    """)
+
+
 @both_policies
 def test_row_28_group_amend_to_what_is_filled(partitions: Partitions, policy: str) -> None:
     """Group amend: <= filled closes."""
@@ -570,6 +596,22 @@ def test_row_31_margin_liquidation(partitions: Partitions) -> None:
         tp CANCELED 0 of 10 open 0
         sl CANCELED 0 of 10 open 0
     """)
+
+
+def test_row_31_a_liquidation_waits_for_a_group_that_is_refused() -> None:
+    """Margin liquidation: the last that is open in the symbol is a group that never enters."""
+    s = Scene((1, 1), account_type="MARGIN", shares=0, cash=500_00)
+    s.given(sell("x", 10, 100), buy("y", 10, 100, "ann"))
+    s.given(buy("b", 1, 60), sell("a", 1, 60, "cat"), buy("c", 20, 59), CheckMargin(1_000_000))
+    lagging = Lagging(s, 0)
+    lagging.send(buy("crosses", 1, 70, "cat"))
+    lagging.send(oco(tp_usd=65, sl_usd=50))
+    lagging.now_us += 2_000_000
+    lagging.send(CheckMargin(1_000_000))
+    lagging.drain()
+    lagging.verify()
+    ann = s.stage_of("ann").accounts["ann"]
+    assert (ann.liquidations, ann.positions[SYMBOL].qty) == ({}, 6 * SHARE)
 
 
 def test_row_32_halt(partitions: Partitions) -> None:
