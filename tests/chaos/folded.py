@@ -5,12 +5,13 @@ from typing import cast
 from nexustrade.adapters.postgres import audit
 from nexustrade.adapters.postgres.event_store import PostgresEventStore
 from nexustrade.core.codec import decode
-from nexustrade.core.terms import BUY
 from nexustrade.kernel.stage import Stage
 from nexustrade.matching.domain import MatchingStage
+from nexustrade.matching.messages import GroupRefused
 from nexustrade.orders import messages as m
 from nexustrade.orders.domain import OrdersStage
 from tests.chaos.load import Told
+from tests.chaos.whole import Truth
 
 SHARDS = ("orders-0", "matching-0")
 KEEP_US = 600 * 1_000_000
@@ -27,6 +28,8 @@ class Folded:
         self.status: dict[str, str] = {}
         self.delivered: dict[str, int] = {}
         self.problems: list[str] = []
+        # Groups and replaces that the book did not let in: nothing of them ever worked.
+        self.kept_out: set[str] = set()
 
     @property
     def stages(self) -> tuple[Stage, Stage]:
@@ -54,6 +57,10 @@ class Folded:
                 self.problems.append(f"client order id {event.cl_ord_id} twice")
             self.by_cl_ord_id[event.cl_ord_id] = event.order_id
             self.status[event.order_id] = "OPEN"
+        elif isinstance(event, m.GroupAccepted):
+            self._note_group(event)
+        elif isinstance(event, GroupRefused) and not event.amend:
+            self.kept_out.add(event.group_id)
         elif isinstance(event, m.OrderFilled):
             self.filled[event.order_id] = self.filled.get(event.order_id, 0) + event.last_qty
         elif isinstance(event, m.OrderCanceled | m.OrderExpired):
@@ -65,9 +72,20 @@ class Folded:
             self.filled[event.order_id] = self.filled.get(event.order_id, 0) + before
         elif isinstance(event, m.ReplaceRejected):
             self.status[event.order_id] = "REJECTED"
+            self.kept_out.add(event.order_id)
         elif isinstance(event, m.PositionAdjusted):
             total = self.delivered.get(event.symbol, 0) + event.qty
             self.delivered[event.symbol] = total
+
+    def _note_group(self, event: m.GroupAccepted) -> None:
+        """A group is asked for by the id of its parent; its legs have ids of the venue's own."""
+        if event.cl_ord_id in self.by_cl_ord_id:
+            self.problems.append(f"client order id {event.cl_ord_id} twice")
+        self.by_cl_ord_id[event.cl_ord_id] = event.group_id
+        for order_id in {event.group_id, event.tp_order_id, event.sl_order_id}:
+            if order_id in self.status:
+                self.problems.append(f"order id {order_id} twice")
+            self.status[order_id] = "OPEN"
 
     # -- what must hold of the streams themselves
 
@@ -84,19 +102,9 @@ class Folded:
         assert {s: q for s, q in held.items() if q} == {
             s: q for s, q in self.delivered.items() if q
         }
-        open_orders = {
-            order.order_id: (order.account_id, order.symbol, order.side == BUY, order.leaves_qty)
-            for account in self.orders.accounts.values()
-            for order in account.open.values()
-        }
-        resting = {
-            order.order_id: (order.account_id, order.symbol, order.is_buy, order.leaves_qty)
-            for book in self.matching.books.values()
-            for order in book.bids.orders() + book.asks.orders()
-        }
-        waiting = {order.order_id for order in self.matching.queue.orders()}
-        assert not waiting
-        assert open_orders == resting
+        assert not self.matching.queue.orders()
+        # Orders and groups are open in both stages or in none, for as much, and no leg alone.
+        Truth(self.stages, {}).check_whole()
 
     # -- what must hold of what was told
 
@@ -113,8 +121,13 @@ class Folded:
         for order_id, new_id in told.replaced.items():
             assert self.status[order_id] == f"REPLACED {new_id}", self.status[order_id]
         for cl_ord_id in told.refused | told.rejected:
-            assert cl_ord_id not in self.by_cl_ord_id, f"{cl_ord_id} was refused and is there"
+            there = self.by_cl_ord_id.get(cl_ord_id)
+            if cl_ord_id in told.rejected and there in self.kept_out:
+                assert self.status[there] in ("CLOSED", "REJECTED")
+                continue
+            assert there is None, f"{cl_ord_id} was refused and is there"
         known = told.accepted.keys() | told.unanswered.keys() | told.unanswered_replaces
+        known |= told.rejected  # of which only what was kept out is there
         strangers = [c for c in self.by_cl_ord_id if c not in known]
         assert not strangers, f"nobody sent {strangers[:5]}"
 

@@ -1,7 +1,8 @@
 """Clients that trade hard and write down what they were told: the truth the faults are held to.
 
-Two accounts trade with each other from several threads. Every order has a client order id; one
-that got no answer is sent again, unchanged, once the venue serves again.
+Two accounts trade with each other from several threads, with stops and groups among their orders.
+Every order has a client order id; one that got no answer is sent again, unchanged, once the venue
+serves again.
 """
 
 import http.client
@@ -120,13 +121,36 @@ class Client(threading.Thread):
             "side": side,
             "client_order_id": f"{self.name}-{self._sent}",
         }
-        if self.random.random() < 0.15:
+        kind = self.random.random()
+        if kind < 0.15:
             return body | {"type": "market", "time_in_force": "day"}
+        if kind < 0.25:
+            return body | self._stop_order(body)
+        if kind < 0.45:
+            return body | self._group_order(body)
         return body | {"type": "limit", "time_in_force": "gtc", "limit_price": self._price(body)}
 
-    def _price(self, body: dict[str, Any]) -> str:
+    def _stop_order(self, body: dict[str, Any]) -> dict[str, Any]:
+        away = 1 if body["side"] == "buy" else -1
+        return {"type": "stop", "time_in_force": "gtc", "stop_price": self._price(body, away)}
+
+    def _group_order(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A bracket, or an OCO: its legs are on both sides of the market."""
+        order_class = self.random.choice(("bracket", "oco"))
+        away = 1 if (body["side"] == "sell") == (order_class == "oco") else -1
+        legs = {
+            "order_class": order_class,
+            "take_profit": {"limit_price": self._price(body, away)},
+            "stop_loss": {"stop_price": self._price(body, -away)},
+        }
+        if order_class == "bracket":
+            legs["limit_price"] = self._price(body)
+        return legs | {"type": "limit", "time_in_force": "gtc"}
+
+    def _price(self, body: dict[str, Any], away: int = 0) -> str:
+        """A price near the market; above it for `away` 1, below for -1."""
         base = PRICE_CENTS if body["symbol"] == "AAPL" else 2 * PRICE_CENTS
-        cents = base + self.random.randint(-SPREAD_CENTS, SPREAD_CENTS)
+        cents = base + away * SPREAD_CENTS + self.random.randint(-SPREAD_CENTS, SPREAD_CENTS)
         return f"{cents // 100}.{cents % 100:02}"
 
     def place(self, body: dict[str, Any]) -> int:
@@ -186,6 +210,8 @@ class Client(threading.Thread):
                 self.told.unanswered_replaces.discard(cl_ord_id)
             if status == 503:
                 self.told.refused.add(cl_ord_id)
+            if status in (403, 422):
+                self.told.rejected.add(cl_ord_id)
             if status == 200:
                 self.told.replaced[order_id] = answer["id"]
         if status == 200:

@@ -58,9 +58,13 @@ class Truth:
         for stage in self.stages:
             stage.verify()
         assert not balanced or sum(stage.imbalance() for stage in self.orders) == 0
+        self.check_whole()
+        self._check_holds()
+
+    def check_whole(self) -> None:
+        """Raise when an order or a group is not the same in both stages, or a leg is alone."""
         self._check_orders()
         self._check_groups()
-        self._check_holds()
 
     def _check_orders(self) -> None:
         """Orders are open in both stages or in none, for as much."""
@@ -76,7 +80,9 @@ class Truth:
         assert set(open_orders) - legs == set(working) - legs
         for order_id, order in open_orders.items():
             if order_id in working and not order.is_leg():
-                assert working[order_id].leaves_qty == order.leaves_qty, order_id
+                found = working[order_id]
+                terms = (order.account_id, order.symbol, order.side == BUY, order.leaves_qty)
+                assert terms == (found.account_id, found.symbol, found.is_buy, found.leaves_qty)
 
     def _check_groups(self) -> None:
         """Groups are the same in both stages, and no leg is alive alone."""
