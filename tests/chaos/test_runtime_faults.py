@@ -93,7 +93,7 @@ class World:
         assert isinstance(matching, MatchingStage)
         self.replicas = (orders, matching)
         self.orders = OrdersView([orders], self.routing.orders_of)
-        self.books = BooksView([matching])
+        self.books = BooksView([matching], self.routing.matching_of)
         for topic, receive in (
             (ORDERS_TOPIC, self.orders.receive),
             (MATCHING_TOPIC, self.books.receive),

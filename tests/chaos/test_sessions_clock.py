@@ -74,7 +74,9 @@ class Venue:
         self.orders = OrdersView(
             [one for one in replicas if isinstance(one, OrdersStage)], self.routing.orders_of
         )
-        self.books = BooksView([one for one in replicas if isinstance(one, MatchingStage)])
+        self.books = BooksView(
+            [one for one in replicas if isinstance(one, MatchingStage)], self.routing.matching_of
+        )
         await log.subscribe(ORDERS_TOPIC, self.orders.receive)
         await log.subscribe(MATCHING_TOPIC, self.books.receive)
         self.time = Timekeeper(

@@ -123,7 +123,10 @@ class Venue:
             [one for one in replicas.values() if isinstance(one, OrdersStage)],
             self.routing.orders_of,
         )
-        self.books = BooksView([one for one in replicas.values() if isinstance(one, MatchingStage)])
+        self.books = BooksView(
+            [one for one in replicas.values() if isinstance(one, MatchingStage)],
+            self.routing.matching_of,
+        )
         self.time = Timekeeper(
             self.config, self.calendar, self.clock, self.commands, self.books, self.orders
         )

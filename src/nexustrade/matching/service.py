@@ -1,6 +1,6 @@
 """Readers' side of matching: replicas of the stages, folded from their published events."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from nexustrade.core.terms import CLOSED, CLOSING_CALL, CONTINUOUS, OPENING_CALL
@@ -17,10 +17,12 @@ class BooksView:
 
     Replicas see events only once they are durable, so nobody reads what may yet be taken back, and
     a read neither queues behind an order nor delays one. Entries of other streams, and entries
-    that were there already, are passed over; a gap in a stream is a broken invariant.
+    that were there already, are passed over; a gap in a stream is a broken invariant. Every
+    partition lists every symbol; `shard_of` names the one whose book of it trades.
     """
 
-    def __init__(self, replicas: Sequence[MatchingStage]) -> None:
+    def __init__(self, replicas: Sequence[MatchingStage], shard_of: Callable[[str], str]) -> None:
+        self._shard_of = shard_of
         self._replicas = {replica.shard: replica for replica in replicas}
 
     async def receive(self, entries: Sequence[LogEntry]) -> None:
@@ -32,11 +34,7 @@ class BooksView:
 
     def snapshot(self, symbol: str, depth_max: int) -> BookSnapshot | None:
         """The book of a symbol, at most `depth_max` levels a side; None when it is not listed."""
-        for replica in self._replicas.values():
-            found = replica.snapshot(symbol, depth_max)
-            if found is not None:
-                return found
-        return None
+        return self._replicas[self._shard_of(symbol)].snapshot(symbol, depth_max)
 
     def session(self) -> tuple[str, str]:
         """The date of the last session that the partitions were told of, and its phase.

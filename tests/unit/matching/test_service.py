@@ -29,6 +29,10 @@ def _published(stage: MatchingStage, *messages: Message) -> list[LogEntry]:
     return entries
 
 
+def _owner(symbol: str) -> str:
+    return "matching-1" if symbol == "BBB" else "matching-0"
+
+
 def _listing(symbol: str) -> list[Message]:
     return [DefineInstrument(symbol, 100, SHARE), OpenSession(FIRST_DAY)]
 
@@ -36,7 +40,7 @@ def _listing(symbol: str) -> list[Message]:
 async def test_a_view_shows_what_was_published_once_however_often_it_comes() -> None:
     stage, replica = MatchingStage("matching-0"), MatchingStage("matching-0")
     stage.epoch = replica.epoch = 3
-    view = BooksView([replica])
+    view = BooksView([replica], _owner)
     query: BooksQuery = view
     first = _published(stage, *_listing(SYMBOL), limit("b", BUY, 5, 100))
     second = _published(stage, limit("s", SELL, 2, 100), limit("s2", SELL, 2, 101))
@@ -53,14 +57,14 @@ async def test_a_view_goes_on_from_a_loaded_replica() -> None:
     entries = _published(stage, *_listing(SYMBOL), limit("b", BUY, 5, 100))
     replica.load(stage.dump(), stage.seq, stage.ts_us)
     entries += _published(stage, limit("s", SELL, 2, 100))
-    await BooksView([replica]).receive(entries)
+    await BooksView([replica], _owner).receive(entries)
     assert replica.seq == stage.seq
     assert replica.dump() == stage.dump()
 
 
 async def test_a_gap_is_a_broken_invariant() -> None:
     stage = MatchingStage("matching-0")
-    view = BooksView([MatchingStage("matching-0")])
+    view = BooksView([MatchingStage("matching-0")], _owner)
     entries = _published(stage, *_listing(SYMBOL), limit("b", BUY, 5, 100))
     with pytest.raises(InvariantError, match="event 2"):
         await view.receive(entries[1:])
@@ -68,9 +72,10 @@ async def test_a_gap_is_a_broken_invariant() -> None:
 
 async def test_partitions_stand_side_by_side() -> None:
     stages = [MatchingStage("matching-0"), MatchingStage("matching-1")]
-    view = BooksView([MatchingStage(stage.shard) for stage in stages])
+    view = BooksView([MatchingStage(stage.shard) for stage in stages], _owner)
     assert not view.session_open()
-    await view.receive(_published(stages[0], *_listing("AAA")))
+    # Every partition lists every symbol, and only one of them trades it.
+    await view.receive(_published(stages[0], DefineInstrument("BBB", 100, SHARE), *_listing("AAA")))
     assert not view.session_open()
     assert view.session() == ("", CLOSED)
     await view.receive(
@@ -87,14 +92,14 @@ async def test_partitions_stand_side_by_side() -> None:
 
 
 async def test_entries_of_other_streams_are_passed_over() -> None:
-    view = BooksView([MatchingStage("matching-0")])
+    view = BooksView([MatchingStage("matching-0")], _owner)
     await view.receive(_published(MatchingStage("matching-7"), *_listing(SYMBOL)))
     assert view.snapshot(SYMBOL, 1) is None
 
 
 async def test_the_partition_that_was_told_least_says_how_far_the_session_is() -> None:
     ahead, behind = MatchingStage("matching-0"), MatchingStage("matching-1")
-    view = BooksView([MatchingStage(stage.shard) for stage in (ahead, behind)])
+    view = BooksView([MatchingStage(stage.shard) for stage in (ahead, behind)], _owner)
     steps = [
         (BeginOpeningCall(FIRST_DAY), OPENING_CALL),
         (OpenSession(FIRST_DAY), CONTINUOUS),
