@@ -121,12 +121,12 @@ class Client(threading.Thread):
             "side": side,
             "client_order_id": f"{self.name}-{self._sent}",
         }
-        kind = self.random.random()
-        if kind < 0.15:
+        chance = self.random.random()
+        if chance < 0.15:
             return body | {"type": "market", "time_in_force": "day"}
-        if kind < 0.25:
+        if chance < 0.25:
             return body | self._stop_order(body)
-        if kind < 0.45:
+        if chance < 0.45:
             return body | self._group_order(body)
         return body | {"type": "limit", "time_in_force": "gtc", "limit_price": self._price(body)}
 

@@ -435,22 +435,22 @@ class Watch:
         assert found == expected
 
 
-def jump_us(venue: Venue, chance: random.Random) -> int:
+def jump_us(venue: Venue, rng: random.Random) -> int:
     """Where the clock goes next: on, back, to where something is due, and sometimes far."""
-    kind = chance.random()
+    chance = rng.random()
     now_us = venue.clock.now_us()
-    if kind < 0.3:
-        return chance.randint(1, 90) * MINUTE_US
-    if kind < 0.45:
-        return -chance.randint(1, 600) * MINUTE_US
-    if kind < 0.75:
-        due = chance.choice((venue.calendar.next_open, venue.calendar.next_close))(now_us)
-        return due - now_us + chance.randint(-130, 30) * US_PER_S
-    if kind < 0.85:
-        return chance.choice((-1, 1)) * chance.randint(1, 200) * US_PER_S
-    if kind < 0.95:
-        return chance.choice((24, 24, 72, -24)) * 60 * MINUTE_US
-    return chance.randint(-20, 30) * 24 * 60 * MINUTE_US
+    if chance < 0.3:
+        return rng.randint(1, 90) * MINUTE_US
+    if chance < 0.45:
+        return -rng.randint(1, 600) * MINUTE_US
+    if chance < 0.75:
+        due = rng.choice((venue.calendar.next_open, venue.calendar.next_close))(now_us)
+        return due - now_us + rng.randint(-130, 30) * US_PER_S
+    if chance < 0.85:
+        return rng.choice((-1, 1)) * rng.randint(1, 200) * US_PER_S
+    if chance < 0.95:
+        return rng.choice((24, 24, 72, -24)) * 60 * MINUTE_US
+    return rng.randint(-20, 30) * 24 * 60 * MINUTE_US
 
 
 def asked(venue: Venue, chance: random.Random) -> Message:

@@ -79,13 +79,13 @@ class Market:
         bought = self.order(side="buy", qty=str(qty), limit_price="100").body
         assert bought["status"] == "filled", bought
 
-    def bob(self, side: str, price: float, qty: int) -> str:
+    def bob(self, side: str, price: int | str, qty: int) -> str:
         """An order of bob's, which stands or takes what it finds; its id."""
         told = self.order("bob-key", side=side, limit_price=str(price), qty=str(qty))
         assert told.status == 200, told
         return str(told.body["id"])
 
-    def trade(self, price: float) -> None:
+    def trade(self, price: int | str) -> None:
         """One share from bob, who bids for many, to alice's sale: a trade at that price."""
         self.bob("buy", price, 50)
         self.order(side="sell", qty="1", limit_price=str(price), time_in_force="ioc")

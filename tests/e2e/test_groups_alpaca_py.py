@@ -326,7 +326,7 @@ def test_an_oco(alice: Any, market: Market, stop_loss: Any, kind: OrderType) -> 
 def test_an_oco_whose_stop_is_hit(alice: Any, market: Market, ear: Ear) -> None:
     market.hold(5)
     order = alice.submit_order(oco(market))
-    market.trade(89.5)
+    market.trade("89.5")
     assert heard(ear, alice, market, names(order)) == [
         ("new", "tp"),
         ("held", "sl"),
