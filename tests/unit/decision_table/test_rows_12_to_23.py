@@ -72,7 +72,7 @@ seller = "cat"
 
 
 class Recorder:
-    """In place of a flow, which may be compiled and is not derived from: it remembers all events."""
+    """In place of a flow, which may be compiled: it remembers all events."""
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
