@@ -246,6 +246,12 @@ class Rested(Message, frozen=True, gc=False):
     reduces: bool = False
 
 
+RestedFields = tuple[
+    str, str, str, str, str, int, int, int, str, int, bool, str, str, bool
+]  # fmt: skip
+"""What `fields_of` gives for `Rested`."""
+
+
 class Parked(Message, frozen=True, gc=False):
     """A stop order waits, invisible, for a trade at or through `stop_px`.
 
@@ -464,6 +470,12 @@ class Traded(Message, frozen=True, gc=False):
     auction: bool = False
     maker_group_id: str = ""
     taker_group_id: str = ""
+
+
+TradedFields = tuple[
+    int, str, str, int, int, str, str, int, str, str, bool, bool, str, str
+]  # fmt: skip
+"""What `fields_of` gives for `Traded`."""
 
 
 class Removed(Message, frozen=True, gc=False):

@@ -325,6 +325,13 @@ class OrderAccepted(Message, frozen=True, gc=False):
     """Groups that give up shares (1e-8) for this order, and how many each, before it enters."""
 
 
+OrderAcceptedFields = tuple[
+    str, str, str, str, str, str, str, int, int, int, int, int, bool, bool, str, str, int, int,
+    int, int, int, int, int, dict[str, int],
+]  # fmt: skip
+"""What `fields_of` gives for `OrderAccepted`."""
+
+
 class GroupAccepted(Message, frozen=True, gc=False):
     """A group passed all checks and its worst case is reserved, once; matching takes it on.
 
