@@ -11,6 +11,7 @@ from typing import Final
 COMPILED_MODULES: Final = (
     "nexustrade.core.codec",
     "nexustrade.core.money",
+    "nexustrade.core.ticks",
     "nexustrade.kernel.chain",
     "nexustrade.kernel.flow",
     "nexustrade.kernel.routing",

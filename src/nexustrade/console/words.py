@@ -97,6 +97,11 @@ class Words:
     def expired(self, e: orders.OrderExpired) -> str:
         return f"{self.name(e.order_id)} has expired with {_open(e.leaves_qty)}: {e.reason}"
 
+    def restated(self, e: orders.OrderRestated) -> str:
+        prices = [("limit", e.limit_px), ("stop", e.stop_px)]
+        told = "".join(f", {name} {price_text(px)}" for name, px in prices if px)
+        return f"{self.name(e.order_id)} after a split: {qty_text(e.leaves_qty)} open{told}"
+
     def triggered(self, e: orders.OrderTriggered) -> str:
         return (
             f"{self.name(e.order_id)} works: trade {e.trade_id} at {price_text(e.print_px)}"
@@ -278,6 +283,7 @@ _SAY: Final[dict[type[Message], Callable[[Words, Any], str]]] = {
     orders.OrderReplaced: Words.replaced,
     orders.OrderFilled: Words.filled,
     orders.OrderDecremented: Words.decremented,
+    orders.OrderRestated: Words.restated,
     orders.OrderCanceled: Words.canceled,
     orders.OrderExpired: Words.expired,
     orders.OrderTriggered: Words.triggered,

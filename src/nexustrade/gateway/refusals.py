@@ -137,9 +137,8 @@ RULES: Final[dict[str, Rule]] = {
     m.QTY_IS_GROUP_LEVEL: Rule(
         422,
         RULE,
-        "",
-        ("group_id",),
         "invalid qty. the orders of a group have one quantity, which PATCH /v1/groups changes",
+        ("group_id",),
     ),
     m.TOO_LATE: Rule(
         422,

@@ -31,11 +31,13 @@ class GroupRoutes:
     async def amend(self, call: Call) -> Reply:
         request = await call.model(self._amend)
         qty = requests.optional("qty", request.qty, parse_qty)
-        group_id = self._own(call).group_id
+        own = self._own(call)
+        group_id = own.group_id
         for entry in await self.venue.commands.submit(m.AmendGroup(call.account_id, group_id, qty)):
             event = entry.event
             if isinstance(event, m.GroupAmendRejected) and event.group_id == group_id:
-                raise refusal(event.reason, event.facts, Terms(order_id=group_id, text=event.text))
+                asked = Terms(own.symbol, group_id, event.text, "closed")
+                raise refusal(event.reason, event.facts, asked)
         return json_reply(self._group(self._own(call)))
 
     async def cancel(self, call: Call) -> Reply:

@@ -45,6 +45,8 @@ OPEN_STATUSES: Final = frozenset(
         terms.PENDING_REPLACE,
     }
 )
+_REFUSED_BY_BOOK: Final = frozenset({m.OCO_PRICES_DO_NOT_STRADDLE, m.STOP_WOULD_TRIGGER})
+"""Why an order or group that passed all checks may not enter the book as it stands."""
 _GROUP_LEN: Final = 3
 """How many orders a group has at most, those that were replaced apart."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -198,6 +200,8 @@ class Gateway:
         record = self.orders.order(order_id)
         if record is None:
             raise InvariantError(f"order {order_id} is accepted but not in the view")
+        if record.ord_status == terms.CANCELED and record.close_reason in _REFUSED_BY_BOOK:
+            raise refusal(record.close_reason, {}, Terms(command.symbol, order_id))
         return record
 
     def legs(self, record: m.OrderRecord) -> list[m.OrderRecord]:

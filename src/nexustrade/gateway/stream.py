@@ -28,6 +28,7 @@ from nexustrade.gateway.order_entry import ACTIONS, OrderEntry
 from nexustrade.gateway.service import Gateway, GatewaySettings
 from nexustrade.gateway.web import AsgiMessage, Receive, Scope, Send
 from nexustrade.kernel.ports import LogEntry
+from nexustrade.matching.messages import SIBLING_ELECTED
 from nexustrade.orders import messages as m
 
 log: Final = logging.getLogger("nexustrade.gateway")
@@ -81,6 +82,7 @@ _NAMES: Final[dict[type, str]] = {
     m.OrderRejected: "rejected",
     m.OrderFilled: "fill",
     m.OrderDecremented: "restated",
+    m.OrderRestated: "restated",
     m.OrderCanceled: "canceled",
     m.OrderExpired: "expired",
     m.OrderTriggered: "restated",
@@ -90,6 +92,10 @@ _NAMES: Final[dict[type, str]] = {
     m.ReplaceRejected: "order_replace_rejected",
     m.OrderReplaced: "replaced",
     m.TradeBusted: "trade_bust",
+}
+_OTHER_LEG: Final = {
+    terms.TAKE_PROFIT: terms.STOP_LOSS,
+    terms.STOP_LOSS: terms.TAKE_PROFIT,
 }
 _OF_GROUPS: Final = (
     m.GroupAccepted | m.GroupRejected | m.LegsActivated | m.GroupResized | m.GroupAmendRejected
@@ -114,9 +120,18 @@ def trade_updates(
         return []
     if isinstance(event, m.OrderFilled | m.TradeBusted):
         return [_traded(name, entry, event, record, orders)]
-    if isinstance(event, m.OrderTriggered) and _was_held(record, orders):
-        name = "new"
-    return [_update(name, entry, record, orders)]
+    if isinstance(event, m.OrderTriggered):
+        take_profit = _sibling(record, orders)
+        if take_profit is not None and take_profit.leaves_qty:
+            # Told after the take-profit's end, which follows: clients know it in this order.
+            return []
+        name = "restated" if take_profit is None else "new"
+    updates = [_update(name, entry, record, orders)]
+    if isinstance(event, m.OrderCanceled) and event.reason == SIBLING_ELECTED:
+        stop_loss = _sibling(record, orders)
+        if stop_loss is not None:
+            updates.append(_update("new", entry, stop_loss, orders))
+    return updates
 
 
 def _update(
@@ -162,13 +177,12 @@ def _replaced(
     return updates
 
 
-def _was_held(r: m.OrderRecord, orders: m.OrdersQuery) -> bool:
-    """Whether a stop that was elected just now was held before: one beside a take-profit is."""
-    group = orders.group(r.group_id) if r.role == terms.STOP_LOSS else None
-    if group is None:
-        return False
-    others = (orders.order(order_id) for order_id in group.order_ids)
-    return any(other is not None and other.role == terms.TAKE_PROFIT for other in others)
+def _sibling(r: m.OrderRecord, orders: m.OrdersQuery) -> m.OrderRecord | None:
+    """The other leg beside a leg; None for what is no leg, or has none beside it."""
+    role = _OTHER_LEG.get(r.role)
+    group = orders.group(r.group_id) if role else None
+    found = (orders.order(order_id) for order_id in (group.order_ids if group else ()))
+    return next((o for o in found if o is not None and o.role == role), None)
 
 
 def _first_name(r: m.OrderRecord) -> str:
@@ -191,7 +205,8 @@ def _of_group(entry: LogEntry, event: Any, orders: m.OrdersQuery) -> list[TradeU
     if isinstance(event, m.GroupAmendRejected):
         return [_update("order_replace_rejected", entry, r, orders) for r in records[:1]]
     if isinstance(event, m.LegsActivated):
-        alive = [r for r in records if is_leg(r) and r.leaves_qty and r.ord_status != terms.HELD]
+        # A leg comes alive once; that it grows with its entry's later fills changes nothing of it.
+        alive = [r for r in records if is_leg(r) and r.updated_us == entry.ts_us]
         return [_update("new", entry, r, orders) for r in alive]
     return [_update("restated", entry, r, orders) for r in records if r.leaves_qty]
 

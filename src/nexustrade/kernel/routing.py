@@ -47,6 +47,7 @@ _COMMANDS: Final[dict[Any, int]] = {
     matching.CloseSession: _ALL_MATCHING,
     matching.Tick: _ALL_MATCHING,
     matching.DefineInstrument: _ALL,
+    matching.SplitInstrument: _SYMBOL,
 }
 _EVENTS: Final[dict[Any, int]] = {
     orders.OrderAccepted: _SYMBOL,
@@ -73,6 +74,7 @@ _EVENTS: Final[dict[Any, int]] = {
     matching.GroupAmended: _ACCOUNT,
     matching.GroupClosed: _ACCOUNT,
     matching.GroupRefused: _ACCOUNT,
+    matching.InstrumentSplit: _ALL_ORDERS,
 }
 _NOBODY: Final[list[str]] = []
 

@@ -64,6 +64,10 @@ TOO_LATE = "TOO_LATE"
 HALTED = "HALTED"
 """While a book is halted orders may be cancelled, not changed."""
 
+NOT_HALTED = "NOT_HALTED"
+"""A symbol is split while it is halted, and by sensible numbers."""
+SPLIT = "SPLIT"
+"""A split left it with a quantity that nobody can trade."""
 ENTRY_ALIVE = "ENTRY_ALIVE"
 """The quantity of a bracket is its entry's while that is open."""
 
@@ -122,6 +126,30 @@ class InstrumentDefined(Message, frozen=True, gc=False):
     dynamic_band_ppm: int = 0
     call_s: int = 0
     maintenance_addon_ppm: int = 0
+
+
+class SplitInstrument(Message, frozen=True, gc=False):
+    """Command: `shares_old` shares of a halted symbol become `shares_new`.
+
+    Orders and groups whose quantities are then no whole number of 1e-8 shares end first.
+    """
+
+    symbol: str
+    shares_new: int
+    shares_old: int
+    text: str = ""
+
+
+class InstrumentSplit(Message, frozen=True, gc=False):
+    """A split took effect: quantities and prices of the symbol are scaled from here on.
+
+    Prices of orders to buy are rounded down to a tick, those to sell up, stops the other way.
+    """
+
+    symbol: str
+    shares_new: int
+    shares_old: int
+    text: str = ""
 
 
 class BeginOpeningCall(Message, frozen=True, gc=False):
@@ -505,7 +533,8 @@ class Amended(Message, frozen=True, gc=False):
     """A replace was carried out: `orig_order_id` goes on as `order_id`.
 
     With `requeued` the order left its place; what becomes of the new id follows (`Traded`,
-    `Rested`, `Queued` or `Removed`). With `leaves_qty` 0 its `Removed` follows.
+    `Rested`, `Parked`, `Queued` or `Removed`). With `leaves_qty` 0 its `Removed` follows, unless it
+    is a leg: then nothing of it is alive until the entry fills more.
     """
 
     order_id: str
@@ -612,4 +641,6 @@ register(
     GroupClosed,
     GroupRefused,
     FreezeNoted,
+    SplitInstrument,
+    InstrumentSplit,
 )

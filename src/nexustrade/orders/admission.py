@@ -26,6 +26,7 @@ from nexustrade.core.terms import (
     TAKE_PROFIT,
     TRAILING_STOP,
 )
+from nexustrade.core.ticks import trailed_stop
 from nexustrade.orders import messages as m
 from nexustrade.orders import risk, terms
 from nexustrade.orders.groups import ELECTED, WAITING, Group, exit_hold
@@ -89,9 +90,10 @@ class Admission(Saved):
                 a.refuse(m.NOT_TRADABLE, f'asset "{instrument.symbol}" is not tradable')
 
     def _assess_buy(self, a: Assessment, account: Account, instrument: Instrument) -> None:
+        """A cash account pays in full, also where an undone trade has left it short."""
         o = a.order
         position = account.positions.get(o.symbol)
-        if position is not None and position.qty < 0:
+        if position is not None and position.qty < 0 and account.account_type == MARGIN:
             if o.notional:
                 a.refuse(m.INVALID_ORDER, "notional orders cannot close a short position")
                 return
@@ -174,7 +176,8 @@ class Admission(Saved):
             return
         self._set_hold(a.order, account, instrument, a.collar_px)
         a.reserved = risk.hold(a.order)
-        if a.reserved:
+        if a.reserved and not a.order.closes:
+            # What closes a position holds its fee, and is not refused for want of it.
             free = risk.excess(account, self.instruments)
             if a.reserved > free:
                 self._lack_funds(a, account, free, a.reserved)
@@ -236,7 +239,8 @@ class Admission(Saved):
         position = account.positions.get(c.symbol)
         qty = position.qty if position is not None else 0
         if c.order_class == OCO:
-            g.closes = qty > 0 if c.side == SELL else qty < 0
+            covers = qty < 0 and account.account_type == MARGIN
+            g.closes = qty > 0 if c.side == SELL else covers
             if g.closes and position is not None:
                 if c.order_qty > position.available():
                     terms.lack_shares(entry, c.order_qty, position)
@@ -265,11 +269,12 @@ class Admission(Saved):
             return
         self._hold_exit(g, account, instrument)
         g.reserved = entry.reserved + g.exit_reserved
-        free = risk.excess(account, self.instruments)
-        if g.reserved and g.reserved > free:
-            g.facts = terms.funds_facts(account, free, g.reserved)
-            reason, text = _lack(account, g.reserved)
-            g.refuse(reason, text)
+        if g.reserved and not (c.order_class == OCO and g.closes):
+            free = risk.excess(account, self.instruments)
+            if g.reserved > free:
+                g.facts = terms.funds_facts(account, free, g.reserved)
+                reason, text = _lack(account, g.reserved)
+                g.fault("qty", reason, text)
 
     def _hold_exit(self, g: GroupAssessment, account: Account, instrument: Instrument) -> None:
         """The dearer leg and what it needs."""
@@ -312,6 +317,8 @@ class Admission(Saved):
             self._check_new_straddle(a, order, group, instrument)
         if not a.reason and a.order.order_qty != order.order_qty:
             terms.check_size(a, account, instrument)
+        elif not a.reason and not order.is_leg():
+            terms.check_worth(a, instrument)
         if not a.reason:
             if order.is_leg() and group is not None:
                 self._reserve_leg(a, group, account, instrument)
@@ -340,30 +347,33 @@ class Admission(Saved):
     def _trail(self, order: Order) -> None:
         """Put a trailing stop where its best price and its distance say."""
         if not order.triggered_us:
-            order.stop_px = risk.trailed(
-                self.instruments[order.symbol],
-                order.side,
+            order.stop_px = trailed_stop(
+                order.side == BUY,
                 order.hwm_px,
                 order.trail_px,
                 order.trail_ppm,
+                self.instruments[order.symbol].tick_size,
             )
 
     def _check_group_level(
         self, a: Assessment, c: ReplaceOrder, order: Order, group: Group
     ) -> None:
         """What the orders of a group share is not changed for one of them."""
-        if c.order_qty and c.order_qty != order.order_qty:
+        resized = c.order_qty != 0 and c.order_qty != order.order_qty
+        retimed = (c.time_in_force != "" and c.time_in_force != order.time_in_force) or (
+            c.expire_us != 0 and c.expire_us != order.expire_us
+        )
+        if group.state == ELECTED and (c.stop_px or resized or retimed):
+            a.refuse(m.TOO_LATE, "the stop is elected: only its limit_price can be changed")
+        elif resized:
+            a.facts = {"group_id": group.group_id}
             a.refuse(
                 m.QTY_IS_GROUP_LEVEL,
                 "the quantity is that of the group: amend the group's quantity (AmendGroup)",
                 "qty",
             )
-        elif (c.time_in_force and c.time_in_force != order.time_in_force) or (
-            c.expire_us and c.expire_us != order.expire_us
-        ):
+        elif retimed:
             a.refuse(m.INVALID_ORDER, "time_in_force is that of the group", "time_in_force")
-        elif group.state == ELECTED and c.stop_px:
-            a.refuse(m.TOO_LATE, "the stop is elected: only its limit_price can be changed")
 
     def _expire_us(self, c: ReplaceOrder, order: Order) -> int:
         tif = c.time_in_force if c.time_in_force else order.time_in_force
@@ -443,6 +453,7 @@ class Admission(Saved):
             above = group.side == BUY
             fault = terms.side_fault(terms.SL_STOP, sl.stop_px, above, reference, apart, base)
         if fault:
+            a.facts = terms.base_facts(reference)
             a.refuse(m.OCO_PRICES_DO_NOT_STRADDLE, fault)
 
     def _open_leg(self, order_id: str, order: Order, new: Order) -> Order | None:
@@ -456,16 +467,18 @@ class Admission(Saved):
         self, a: Assessment, order: Order, account: Account, instrument: Instrument
     ) -> None:
         """What the order would hold with its new terms; only what is more must be free."""
-        position = account.positions.get(order.symbol)
         more = a.order.leaves_qty - order.leaves_qty
-        if position is not None and more > 0:
-            closes = position.qty < 0 if order.side == BUY else position.qty > 0
-            if closes and more > position.available():
+        if order.closes and more > 0:
+            position = account.positions.get(order.symbol)
+            qty = position.qty if position is not None else 0
+            if not (qty < 0 if order.side == BUY else qty > 0):
+                position = None
+            if position is None or more > position.available():
                 terms.lack_shares(a, more, position)
                 return
         self._set_hold(a.order, account, instrument, 0)
         a.reserved = risk.hold(a.order)
-        self._check_more(a, account, a.reserved - order.reserved)
+        self._check_more(a, account, a.reserved - order.reserved, order.closes)
 
     def _reserve_leg(
         self, a: Assessment, group: Group, account: Account, instrument: Instrument
@@ -476,13 +489,18 @@ class Admission(Saved):
         other = group.sl_hold_px if new.role == TAKE_PROFIT else group.tp_hold_px
         left = group.order_qty - group.filled_qty
         a.reserved = group.hold_of(max(new.hold_px, other), left)
-        self._check_more(a, account, a.reserved - group.reserved)
+        self._check_more(a, account, a.reserved - group.reserved, group.closes)
 
-    def _check_more(self, a: Assessment, account: Account, more_cents: int) -> None:
-        if more_cents > 0:
-            free = risk.excess(account, self.instruments)
-            if more_cents > free:
-                self._lack_funds(a, account, free, more_cents)
+    def _check_more(self, a: Assessment, account: Account, more_cents: int, closes: bool) -> None:
+        """A change that needs more must be able to have it, as a new order must."""
+        if closes or more_cents <= 0:
+            return
+        if account.call_due_us:
+            _refuse_called(a, account)
+            return
+        free = risk.excess(account, self.instruments)
+        if more_cents > free:
+            self._lack_funds(a, account, free, more_cents)
 
     # ------------------------------------------------------------ changes of a group
 
@@ -508,7 +526,7 @@ class Admission(Saved):
             return a
         left = c.order_qty - group.filled_qty
         a.reserved = group.needs_for(left if left > 0 else 0)
-        self._check_more(a, account, a.reserved - group.reserved)
+        self._check_more(a, account, a.reserved - group.reserved, group.closes)
         return a
 
 

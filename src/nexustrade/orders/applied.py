@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 from nexustrade.core.codec import Message
 from nexustrade.core.errors import InvariantError, check
+from nexustrade.core.money import divide_up
 from nexustrade.core.terms import (
     BUY,
     CANCELED,
@@ -15,23 +16,21 @@ from nexustrade.core.terms import (
     EXPIRED,
     FILLED,
     HELD,
-    LIMIT,
     NEW,
     OCO,
     PARTIALLY_FILLED,
     PENDING_CANCEL,
     PENDING_REPLACE,
     REPLACED,
-    STOP,
-    STOP_LIMIT,
     STOP_LOSS,
-    TAKE_PROFIT,
 )
+from nexustrade.core.ticks import split_px, split_qty
 from nexustrade.matching.messages import (
     ENTRY_CANCELLED,
     POSITION_SHRUNK,
     SIBLING_FILL,
     InstrumentDefined,
+    InstrumentSplit,
 )
 from nexustrade.orders import messages as m
 from nexustrade.orders import risk, settling, terms
@@ -151,6 +150,10 @@ class Applied(Holdings):
             self._apply_defined(event)
         elif isinstance(event, m.InstrumentRestricted):
             self.instruments[event.symbol].state = event.state
+        elif isinstance(event, InstrumentSplit):
+            self._apply_split(event)
+        elif isinstance(event, m.OrderRestated):
+            self._apply_restated(event, ts_us)
         elif isinstance(event, m.VenueBlocked):
             self.blocked = event.blocked
         elif isinstance(event, m.DayClosed):
@@ -201,11 +204,10 @@ class Applied(Holdings):
         order = order_of(e)
         order.reserved = e.reserved
         order.closes = e.reserved_qty > 0 or e.cover_qty > 0
+        order.hwm_px = e.hwm_px
         order.submitted_us = ts_us
         order.updated_us = ts_us
         instrument = self.instruments[e.symbol]
-        if e.trail_px or e.trail_ppm:
-            order.hwm_px = instrument.last_px
         self._set_hold(order, account, instrument, e.collar_px)
         account.reserved += e.reserved
         account.position(e.symbol).count(order, 1)
@@ -268,6 +270,9 @@ class Applied(Holdings):
         order = self.orders.get(e.order_id)
         if order is None or order.account_id != e.account_id or e.ord_status:
             return
+        if e.reason == m.UNKNOWN_GROUP:
+            # No cancel of the order was refused: its id was given for a group's.
+            return
         if order.ord_status == PENDING_CANCEL:
             order.ord_status = order.resting_status()
             order.updated_us = ts_us
@@ -323,6 +328,8 @@ class Applied(Holdings):
         new.cum_qty = order.cum_qty
         new.cost_e12 = order.cost_e12
         new.filled_us = order.filled_us
+        new.triggered_us = order.triggered_us
+        new.hwm_px = order.hwm_px
         if order.group is not None:
             new.order_qty = order.order_qty
             new.held = order.held
@@ -435,66 +442,22 @@ class Applied(Holdings):
         account.groups[group.group_id] = group
         if e.auto_shrink:
             account.shrinkable += 1
-        if not oco:
-            self._add_entry(account, group, e, instrument, ts_us)
-        if e.tp_order_id:
-            self._add_leg(account, group, e, TAKE_PROFIT, ts_us)
-        if e.sl_order_id:
-            self._add_leg(account, group, e, STOP_LOSS, ts_us)
+        for order in terms.orders_of(e, group, ts_us):
+            if order.role == ENTRY:
+                order.reserved = e.reserved - e.exit_reserved
+                self._set_hold(order, account, instrument, e.collar_px)
+                account.reserved += order.reserved
+                account.position(e.symbol).count(order, 1)
+            else:
+                self._set_leg_hold(order, group, instrument)
+            self._join_group(group, order)
+            self._open(account, order)
         if oco:
             group.open_qty = e.order_qty
             self._recount(group, 0)
         self._hold_for_group(group, e.exit_reserved)
         group.told_reserved = group.reserved
         group.told_qty = group.promised()
-
-    def _add_entry(
-        self,
-        account: Account,
-        group: Group,
-        e: m.GroupAccepted,
-        instrument: Instrument,
-        ts_us: int,
-    ) -> None:
-        order = terms.entry_of(e)
-        order.role = ENTRY
-        order.submitted_us = ts_us
-        order.updated_us = ts_us
-        order.reserved = e.reserved - e.exit_reserved
-        self._set_hold(order, account, instrument, e.collar_px)
-        account.reserved += order.reserved
-        account.position(e.symbol).count(order, 1)
-        self._join_group(group, order)
-        self._open(account, order)
-
-    def _add_leg(
-        self, account: Account, group: Group, e: m.GroupAccepted, role: str, ts_us: int
-    ) -> None:
-        if role == TAKE_PROFIT:
-            leg = Order(e.account_id, e.tp_order_id, terms.tp_cl_ord_id(e), e.symbol)
-            leg.ord_type = LIMIT
-            leg.limit_px = e.tp_limit_px
-        else:
-            cl_ord_id = terms.leg_cl_ord_id(e.sl_cl_ord_id, e.sl_order_id)
-            leg = Order(e.account_id, e.sl_order_id, cl_ord_id, e.symbol)
-            leg.ord_type = STOP_LIMIT if e.sl_limit_px else STOP
-            leg.limit_px = e.sl_limit_px
-            leg.stop_px = e.sl_stop_px
-        leg.role = role
-        leg.side = group.side
-        leg.time_in_force = e.time_in_force
-        leg.expire_us = e.expire_us
-        leg.order_qty = e.order_qty
-        leg.leaves_qty = e.order_qty
-        if e.order_class == OCO:
-            leg.position_intent = e.position_intent
-        leg.held = role == STOP_LOSS or e.order_class != OCO
-        leg.ord_status = leg.resting_status()
-        leg.submitted_us = ts_us
-        leg.updated_us = ts_us
-        self._set_leg_hold(leg, group, self.instruments[e.symbol])
-        self._join_group(group, leg)
-        self._open(account, leg)
 
     def _apply_activated(self, e: m.LegsActivated, ts_us: int) -> None:
         group = self.groups[e.group_id]
@@ -631,6 +594,62 @@ class Applied(Holdings):
         if position.overdrawn():
             account.overdrawn[e.symbol] = True
         account.forget_if_empty(e.symbol)
+
+    # ------------------------------------------------------------ splits
+
+    def _apply_split(self, e: InstrumentSplit) -> None:
+        """Scale positions, what of them is to settle, groups and prices; not the orders."""
+        new, old = e.shares_new, e.shares_old
+        instrument = self.instruments[e.symbol]
+        tick = instrument.tick_size
+        instrument.last_px = split_px(instrument.last_px, new, old, tick, False)
+        instrument.prev_close_px = split_px(instrument.prev_close_px, new, old, tick, False)
+        for account in self.accounts.values():
+            position = account.positions.get(e.symbol)
+            if position is not None:
+                position.qty = split_qty(position.qty, new, old)
+            shares = account.unsettled.get(e.symbol)
+            if shares is not None:
+                shares.split(new, old)
+            for group in account.groups.values():
+                if group.symbol == e.symbol:
+                    before = group.promised()
+                    group.split(new, old)
+                    self._recount(group, before)
+
+    def _apply_restated(self, e: m.OrderRestated, ts_us: int) -> None:
+        order = self.orders[e.order_id]
+        account = self.accounts[e.account_id]
+        instrument = self.instruments[order.symbol]
+        position = account.position(order.symbol)
+        position.count(order, -1)
+        market = order.limit_px == 0 and order.stop_px == 0
+        if market and order.hold_px and e.leaves_qty:
+            # A market order's worst price is all that is known of its collar.
+            order.hold_px = divide_up(order.hold_px * order.leaves_qty, e.leaves_qty)
+        order.order_qty = e.order_qty
+        order.cum_qty = e.cum_qty
+        order.leaves_qty = e.leaves_qty
+        order.limit_px = e.limit_px
+        order.stop_px = e.stop_px
+        order.trail_px = e.trail_px
+        order.hwm_px = e.hwm_px
+        order.updated_us = ts_us
+        position.count(order, 1)
+        group = order.group
+        if group is not None and order.role != ENTRY:
+            self._set_leg_hold(order, group, instrument)
+            self._join_group(group, order)
+            self._rehold_group(group)
+            group.told_reserved = group.reserved
+            group.told_qty = group.promised()
+        else:
+            if not market:
+                self._set_hold(order, account, instrument, 0)
+            needed = risk.hold(order)
+            account.reserved += needed - order.reserved
+            order.reserved = needed
+        account.forget_if_empty(order.symbol)
 
     # ------------------------------------------------------------ accounts and instruments
 

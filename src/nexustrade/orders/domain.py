@@ -39,6 +39,7 @@ from nexustrade.matching.messages import (
     GroupOpened,
     GroupRefused,
     InstrumentDefined,
+    InstrumentSplit,
     LegCancelled,
     LegReduced,
     Marked,
@@ -84,6 +85,7 @@ from nexustrade.orders.messages import (
     OrderFilled,
     OrderRejected,
     OrderReplaced,
+    OrderTrailed,
     PositionAdjusted,
     PriceMarked,
     ReplaceOrder,
@@ -184,6 +186,8 @@ class OrdersStage(Upkeep):
             self._session_begun(message)
         elif isinstance(message, SessionClosed):
             self.emit(DayClosed(message.session_date))
+        elif isinstance(message, InstrumentSplit):
+            self._split(message)
         elif isinstance(message, SettleDay):
             self._settle(message)
         elif isinstance(message, CheckMargin):
@@ -261,6 +265,7 @@ class OrdersStage(Upkeep):
                 o.trail_px,
                 o.trail_ppm,
                 a.shrinks,
+                o.hwm_px,
             )
         )
 
@@ -344,17 +349,22 @@ class OrdersStage(Upkeep):
     # -- executions
 
     def _traded(self, t: Traded) -> None:
+        """Both sides of a trade, as far as their accounts are here; what follows comes after."""
         cents = notional(t.last_px, t.last_qty)
-        account = self.accounts.get(t.maker_account_id)
-        if account is not None:
+        maker = self.accounts.get(t.maker_account_id)
+        taker = self.accounts.get(t.taker_account_id)
+        if maker is not None:
             side = SELL if t.taker_side == BUY else BUY
             done = t.maker_leaves_qty == 0
-            cost = fee(cents, account.maker_fee_ppm)
-            self._fill(account, t.maker_order_id, side, t, cents, cost, MAKER, done)
-        account = self.accounts.get(t.taker_account_id)
-        if account is not None:
-            cost = fee(cents, account.taker_fee_ppm)
-            self._fill(account, t.taker_order_id, t.taker_side, t, cents, cost, TAKER, t.taker_done)
+            cost = fee(cents, maker.maker_fee_ppm)
+            self._fill(maker, t.maker_order_id, side, t, cents, cost, MAKER, done)
+        if taker is not None:
+            cost = fee(cents, taker.taker_fee_ppm)
+            self._fill(taker, t.taker_order_id, t.taker_side, t, cents, cost, TAKER, t.taker_done)
+        if maker is not None and (maker.groups or maker.liquidations):
+            self._follow_fill(maker, t.maker_order_id, t.symbol)
+        if taker is not None and (taker.groups or taker.liquidations):
+            self._follow_fill(taker, t.taker_order_id, t.symbol)
 
     def _fill(
         self,
@@ -395,12 +405,17 @@ class OrdersStage(Upkeep):
         )
         if late:
             self._find_violation(account, order, late, funded_until, t.trade_id)
+
+    def _follow_fill(self, account: Account, order_id: str, symbol: str) -> None:
+        """What a fill changes in what a group holds, and whether a liquidation may go on."""
+        order = self.orders[order_id]
+        group = order.group
         if group is not None and order.is_leg() and group.has_life():
-            # With two legs the effect on the other one comes first.
-            if not group.two_legs_alive():
+            # With another leg alive the effect on that one comes first.
+            if not group.sibling_alive(order.role):
                 self._tell_hold(group)
         elif account.liquidations:
-            self._sell_what_is_called(account, t.symbol)
+            self._sell_what_is_called(account, symbol)
 
     def _removed(self, r: Removed) -> None:
         account = self.accounts.get(r.account_id)
@@ -420,6 +435,9 @@ class OrdersStage(Upkeep):
         if a.account_id in self.accounts:
             self.emit(OrderReplaced(a.account_id, a.order_id, a.orig_order_id))
             order = self.orders[a.order_id]
+            if a.stop_px != order.stop_px and (order.trail_px or order.trail_ppm):
+                # The best price has moved since the replace was asked for.
+                self.emit(OrderTrailed(a.account_id, a.order_id, order.hwm_px, a.stop_px))
             if order.group is not None and order.is_leg():
                 self._tell_hold(order.group)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from nexustrade.core.money import fee, notional_up, share_up
 from nexustrade.core.terms import BRACKET, BUY, OCO, PARTIAL, REDUCE, SELL, STOP_LOSS, TAKE_PROFIT
+from nexustrade.core.ticks import split_qty
 
 # The life of a group.
 WAITING: Final = "HELD"
@@ -95,9 +96,9 @@ class Group:
         """Whether anything of the group may still fill."""
         return self.entry_open or self.tp_hold_px > 0 or self.sl_hold_px > 0
 
-    def two_legs_alive(self) -> bool:
-        """Whether either leg may still fill."""
-        return self.tp_hold_px > 0 and self.sl_hold_px > 0
+    def sibling_alive(self, role: str) -> bool:
+        """Whether the other leg may still fill."""
+        return (self.sl_hold_px if role == TAKE_PROFIT else self.tp_hold_px) > 0
 
     def leads(self, role: str) -> bool:
         """Whether a leg is the one whose changes of quantity stand for the group's."""
@@ -107,6 +108,16 @@ class Group:
         """The orders of the group, the parent first."""
         ids = [self.entry_order_id, self.tp_order_id, self.sl_order_id]
         return [order_id for order_id in ids if order_id]
+
+    def split(self, shares_new: int, shares_old: int) -> None:
+        """A split of the symbol: what is left, to come and filled is scaled, each by itself."""
+        to_come = split_qty(self.order_qty - self.filled_qty, shares_new, shares_old)
+        left = split_qty(self.remaining(), shares_new, shares_old)
+        self.filled_qty = split_qty(self.filled_qty, shares_new, shares_old)
+        self.order_qty = self.filled_qty + to_come
+        self.open_qty = self.filled_qty + left
+        self.pending_qty = split_qty(self.pending_qty, shares_new, shares_old)
+        self.lent_qty = split_qty(self.lent_qty, shares_new, shares_old)
 
     def row(self) -> list[Any]:
         """All of the group as JSON values; `group_from` reads them."""

@@ -6,7 +6,7 @@ here that the stage gives. What an order reserves is the stage's alone: an open 
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final, cast
 
 from nexustrade.core.codec import Message, decode, encode
 from nexustrade.core.errors import InvariantError, check
@@ -16,6 +16,7 @@ from nexustrade.core.terms import (
     CANCELED,
     EXPIRED,
     FILLED,
+    HELD,
     NEW,
     PARTIALLY_FILLED,
     PENDING_CANCEL,
@@ -23,14 +24,19 @@ from nexustrade.core.terms import (
     REPLACED,
 )
 from nexustrade.core.time import to_datetime
-from nexustrade.matching.messages import InstrumentDefined
+from nexustrade.matching.messages import ENTRY_CANCELLED, InstrumentDefined
+from nexustrade.orders.groups import Group, exit_side
 from nexustrade.orders.messages import (
+    UNKNOWN_GROUP,
     AccountOpened,
     CancelRejected,
     CancelRequested,
     CashAdjusted,
     CashMovement,
     FillRecord,
+    GroupAccepted,
+    GroupResized,
+    LegsActivated,
     OrderAccepted,
     OrderCanceled,
     OrderDecremented,
@@ -38,17 +44,62 @@ from nexustrade.orders.messages import (
     OrderFilled,
     OrderRecord,
     OrderReplaced,
+    OrderRestated,
+    OrderTrailed,
+    OrderTriggered,
     ReplaceRejected,
     ReplaceRequested,
+    TradeBusted,
 )
 from nexustrade.orders.service import order_record
+from nexustrade.orders.settling import is_date
 from nexustrade.orders.state import Order, order_of
+from nexustrade.orders.terms import orders_of
 
 DEPOSIT: Final = "CSD"
 WITHDRAWAL: Final = "CSW"
 FEE: Final = "FEE"
 
+# Events of orders; one look-up of the class tells which it is. All but three name the order that
+# they change in `order_id`.
+_ACCEPTED: Final = 1
+_FILLED: Final = 2
+_CANCEL_REQUESTED: Final = 3
+_CANCELED: Final = 4
+_EXPIRED: Final = 5
+_REPLACE_REQUESTED: Final = 6
+_REPLACED: Final = 7
+_DECREMENTED: Final = 8
+_CANCEL_REJECTED: Final = 9
+_REPLACE_REJECTED: Final = 10
+_GROUP_ACCEPTED: Final = 11
+_ACTIVATED: Final = 12
+_TRIGGERED: Final = 13
+_TRAILED: Final = 14
+_RESIZED: Final = 15
+_RESTATED: Final = 16
+_KINDS: Final[dict[Any, int]] = {
+    OrderAccepted: _ACCEPTED,
+    OrderFilled: _FILLED,
+    CancelRequested: _CANCEL_REQUESTED,
+    OrderCanceled: _CANCELED,
+    OrderExpired: _EXPIRED,
+    ReplaceRequested: _REPLACE_REQUESTED,
+    OrderReplaced: _REPLACED,
+    OrderDecremented: _DECREMENTED,
+    CancelRejected: _CANCEL_REJECTED,
+    ReplaceRejected: _REPLACE_REJECTED,
+    GroupAccepted: _GROUP_ACCEPTED,
+    LegsActivated: _ACTIVATED,
+    OrderTriggered: _TRIGGERED,
+    OrderTrailed: _TRAILED,
+    GroupResized: _RESIZED,
+    OrderRestated: _RESTATED,
+}
+
 _NULL: Final = "\\N"
+_PLAIN: Final = f"0\t0\t0\t0\t\t\t\t{_NULL}"
+"""The columns of a stop, a trail and a group, of an order that has none of them."""
 _US_PER_S: Final = 1_000_000
 
 
@@ -78,7 +129,7 @@ class OrderRow:
             check(order.leaves_qty >= 0, "an order fills no more than its quantity")
         if e.done or (order.order_qty and order.leaves_qty == 0 and not order.notional):
             self.close(FILLED, "", ts_us)
-        elif order.ord_status == NEW:
+        elif order.ord_status == NEW or order.ord_status == HELD:
             order.ord_status = PARTIALLY_FILLED
         return FillRecord(
             order.account_id,
@@ -94,6 +145,7 @@ class OrderRow:
             e.trade_id,
             order.ord_status,
             ts_us,
+            e.settle_date,
         )
 
     def close(self, status: str, reason: str, ts_us: int) -> None:
@@ -115,7 +167,7 @@ class OrderRow:
         """Matching refused the cancel; False when the event does not concern the order."""
         order = self.order
         mine = order.account_id == e.account_id and not e.ord_status
-        if not mine or order.ord_status != PENDING_CANCEL:
+        if not mine or e.reason == UNKNOWN_GROUP or order.ord_status != PENDING_CANCEL:
             return False
         self._resume(ts_us)
         return True
@@ -144,6 +196,14 @@ class OrderRow:
         new.ord_type = old.ord_type
         new.time_in_force = terms.time_in_force
         new.limit_px = terms.limit_px
+        new.stop_px = terms.stop_px
+        new.trail_px = terms.trail_px
+        new.trail_ppm = terms.trail_ppm
+        new.hwm_px = old.hwm_px
+        new.triggered_us = old.triggered_us
+        new.group = old.group
+        new.role = old.role
+        new.held = old.held
         new.expire_us = terms.expire_us
         new.post_only = old.post_only
         new.extended_hours = old.extended_hours
@@ -151,10 +211,12 @@ class OrderRow:
         new.cum_qty = old.cum_qty
         new.cost_e12 = old.cost_e12
         new.filled_us = old.filled_us
-        # The total is never below what is filled, also by fills that came meanwhile.
-        new.order_qty = terms.order_qty if terms.order_qty > old.cum_qty else old.cum_qty
+        # The total is never below what is filled, also by fills that came meanwhile. In a group it
+        # is the group's.
+        total = terms.order_qty if old.group is None else old.order_qty
+        new.order_qty = total if total > old.cum_qty else old.cum_qty
         new.leaves_qty = new.order_qty - new.cum_qty
-        new.ord_status = PARTIALLY_FILLED if new.cum_qty else NEW
+        new.ord_status = new.resting_status()
         new.replaces = old.order_id
         new.submitted_us = ts_us
         new.updated_us = ts_us
@@ -168,19 +230,68 @@ class OrderRow:
         order.leaves_qty -= e.by_qty
         order.updated_us = ts_us
         check(order.leaves_qty >= 0, "an order is not decremented below its fills")
+        if e.reason == ENTRY_CANCELLED and order.leaves_qty == 0 and order.cum_qty:
+            # A take-profit has filled all that its entry brought: there is no more to come.
+            self.close(FILLED, "", ts_us)
+
+    def unhold(self, ts_us: int) -> None:
+        """A held leg is alive."""
+        order = self.order
+        order.held = False
+        order.updated_us = ts_us
+        if order.ord_status == HELD:
+            order.ord_status = NEW
+
+    def trigger(self, ts_us: int) -> None:
+        """A stop was elected."""
+        self.order.triggered_us = ts_us
+        self.unhold(ts_us)
+
+    def trail(self, e: OrderTrailed, ts_us: int) -> None:
+        order = self.order
+        order.hwm_px = e.hwm_px
+        order.stop_px = e.stop_px
+        order.updated_us = ts_us
+
+    def restate(self, e: OrderRestated, ts_us: int) -> None:
+        """A split changed the terms; what the fills cost in all is as it was."""
+        order = self.order
+        order.order_qty = e.order_qty
+        order.cum_qty = e.cum_qty
+        order.leaves_qty = e.leaves_qty
+        order.limit_px = e.limit_px
+        order.stop_px = e.stop_px
+        order.trail_px = e.trail_px
+        order.hwm_px = e.hwm_px
+        order.updated_us = ts_us
+
+    def resize(self, order_qty: int, ts_us: int) -> None:
+        """The group of a leg has another quantity."""
+        order = self.order
+        order.order_qty = order_qty
+        order.leaves_qty = order_qty - order.cum_qty
+        order.updated_us = ts_us
 
     def _resume(self, ts_us: int) -> None:
         order = self.order
-        order.ord_status = PARTIALLY_FILLED if order.cum_qty else NEW
+        order.ord_status = order.resting_status()
         order.updated_us = ts_us
 
 
 def accepted_row(e: OrderAccepted, ts_us: int) -> OrderRow:
     """The row of a new order."""
     order = order_of(e)
+    order.hwm_px = e.hwm_px
     order.submitted_us = ts_us
     order.updated_us = ts_us
     return OrderRow(order, stored=False)
+
+
+def group_rows(e: GroupAccepted, ts_us: int) -> list[OrderRow]:
+    """The rows of the orders of a new group."""
+    side = exit_side(e.order_class, e.side)
+    group = Group(e.group_id, e.account_id, e.symbol, e.order_class, side)
+    return [OrderRow(order, stored=False) for order in orders_of(e, group, ts_us)]
 
 
 def stored_row(record: str, cost_e12: int, closed: bool, pending: str | None) -> OrderRow:
@@ -210,6 +321,16 @@ def stored_row(record: str, cost_e12: int, closed: bool, pending: str | None) ->
     order.replaces = r.replaces
     order.replaced_by = r.replaced_by
     order.close_reason = r.close_reason
+    order.stop_px = r.stop_px
+    order.trail_px = r.trail_px
+    order.trail_ppm = r.trail_ppm
+    order.hwm_px = r.hwm_px
+    order.triggered_us = r.triggered_us
+    order.role = r.role
+    order.held = r.held
+    if r.group_id:
+        # Of the group its orders' records say no more.
+        order.group = Group(r.group_id, r.account_id, r.symbol, r.order_class, r.side)
     row = OrderRow(order, stored=True)
     if pending is not None:
         terms = decode("ReplaceRequested", pending)
@@ -223,7 +344,9 @@ class Changes:
 
     def __init__(self) -> None:
         self.rows: dict[str, OrderRow] = {}
-        self.fills: list[tuple[FillRecord, int]] = []
+        # Fills with their notional in cents and their trade date.
+        self.fills: list[tuple[FillRecord, int, str]] = []
+        self.busts: list[tuple[TradeBusted, int]] = []
         self.movements: list[CashMovement] = []
         self.accounts: dict[str, tuple[AccountOpened, int]] = {}
         self.instruments: dict[str, tuple[InstrumentDefined, int]] = {}
@@ -246,14 +369,17 @@ class Fold:
         made: set[str] = set()
         rows = self._rows
         for event in events:
-            if isinstance(event, OrderAccepted):
-                made.add(event.order_id)
-                continue
-            order_id = _changes(event)
-            if order_id and order_id not in rows and order_id not in made:
-                found[order_id] = True
-            if isinstance(event, OrderReplaced):
-                made.add(event.order_id)
+            kind = _KINDS.get(type(event), 0)
+            if kind == _ACCEPTED:
+                made.add(cast(OrderAccepted, event).order_id)
+            elif kind == _GROUP_ACCEPTED:
+                made.update(_made_by(cast(GroupAccepted, event)))
+            elif kind:
+                for order_id in _changed_by(kind, event):
+                    if order_id and order_id not in rows and order_id not in made:
+                        found[order_id] = True
+                if kind == _REPLACED:
+                    made.add(cast(OrderReplaced, event).order_id)
         return list(found)
 
     def learn(self, rows: Sequence[OrderRow]) -> None:
@@ -263,39 +389,74 @@ class Fold:
 
     def apply(self, shard: str, seq: int, ts_us: int, event: Message) -> None:
         """Fold one event of a stream."""
-        if isinstance(event, OrderAccepted):
-            self._add(accepted_row(event, ts_us))
-        elif isinstance(event, OrderFilled):
-            fill = self._touch(event.order_id).fill(event, ts_us)
-            self.changes.fills.append((fill, event.notional))
-            if event.fee:
-                about = f"fee of trade {event.trade_id} in {event.symbol}"
-                self._move(shard, seq, ts_us, event.account_id, FEE, -event.fee, about)
-        elif isinstance(event, CancelRequested):
-            self._touch(event.order_id).request_cancel(ts_us)
-        elif isinstance(event, OrderCanceled):
-            self._touch(event.order_id).close(CANCELED, event.reason, ts_us)
-        elif isinstance(event, OrderExpired):
-            self._touch(event.order_id).close(EXPIRED, event.reason, ts_us)
-        elif isinstance(event, ReplaceRequested):
-            self._touch(event.orig_order_id).request_replace(event, ts_us)
-        elif isinstance(event, OrderReplaced):
-            self._add(self._touch(event.orig_order_id).replace(ts_us))
+        kind = _KINDS.get(type(event), 0)
+        if kind == _ACCEPTED:
+            self._add(accepted_row(cast(OrderAccepted, event), ts_us))
+        elif kind == _FILLED:
+            self._fill(shard, seq, ts_us, cast(OrderFilled, event))
+        elif kind == _CANCEL_REQUESTED:
+            self._touch(cast(CancelRequested, event).order_id).request_cancel(ts_us)
+        elif kind == _CANCELED:
+            canceled = cast(OrderCanceled, event)
+            self._touch(canceled.order_id).close(CANCELED, canceled.reason, ts_us)
+        elif kind == _EXPIRED:
+            expired = cast(OrderExpired, event)
+            self._touch(expired.order_id).close(EXPIRED, expired.reason, ts_us)
+        elif kind == _REPLACE_REQUESTED:
+            requested = cast(ReplaceRequested, event)
+            self._touch(requested.orig_order_id).request_replace(requested, ts_us)
+        elif kind == _REPLACED:
+            self._add(self._touch(cast(OrderReplaced, event).orig_order_id).replace(ts_us))
+        elif kind:
+            self._apply_rare(kind, ts_us, event)
         else:
-            self._apply_rare(shard, seq, ts_us, event)
+            self._apply_to_account(shard, seq, ts_us, event)
 
-    def _apply_rare(self, shard: str, seq: int, ts_us: int, event: Message) -> None:
-        if isinstance(event, OrderDecremented):
-            self._touch(event.order_id).decrement(event, ts_us)
-        elif isinstance(event, CancelRejected):
-            row = self._rows.get(event.order_id)
-            if row is not None and row.reject_cancel(event, ts_us):
-                self._touch(event.order_id)
-        elif isinstance(event, ReplaceRejected):
-            row = self._rows.get(event.orig_order_id)
-            if row is not None and row.reject_replace(event, ts_us):
-                self._touch(event.orig_order_id)
-        elif isinstance(event, AccountOpened):
+    def _fill(self, shard: str, seq: int, ts_us: int, e: OrderFilled) -> None:
+        fill = self._touch(e.order_id).fill(e, ts_us)
+        self.changes.fills.append((fill, e.notional, e.trade_date))
+        if e.fee:
+            about = f"fee of trade {e.trade_id} in {e.symbol}"
+            self._move(shard, seq, ts_us, e.account_id, FEE, -e.fee, about)
+
+    def _apply_rare(self, kind: int, ts_us: int, event: Message) -> None:
+        if kind == _DECREMENTED:
+            decremented = cast(OrderDecremented, event)
+            self._touch(decremented.order_id).decrement(decremented, ts_us)
+        elif kind == _CANCEL_REJECTED:
+            cancel = cast(CancelRejected, event)
+            row = self._rows.get(cancel.order_id)
+            if row is not None and row.reject_cancel(cancel, ts_us):
+                self._touch(cancel.order_id)
+        elif kind == _REPLACE_REJECTED:
+            replace = cast(ReplaceRejected, event)
+            row = self._rows.get(replace.orig_order_id)
+            if row is not None and row.reject_replace(replace, ts_us):
+                self._touch(replace.orig_order_id)
+        elif kind == _GROUP_ACCEPTED:
+            for made in group_rows(cast(GroupAccepted, event), ts_us):
+                self._add(made)
+        elif kind == _ACTIVATED:
+            leg = self._touch(_leg_alive(cast(LegsActivated, event)))
+            if leg.order.held:
+                leg.unhold(ts_us)
+        elif kind == _TRIGGERED:
+            self._touch(cast(OrderTriggered, event).order_id).trigger(ts_us)
+        elif kind == _TRAILED:
+            trailed = cast(OrderTrailed, event)
+            self._touch(trailed.order_id).trail(trailed, ts_us)
+        elif kind == _RESTATED:
+            restated = cast(OrderRestated, event)
+            self._touch(restated.order_id).restate(restated, ts_us)
+        else:
+            resized = cast(GroupResized, event)
+            if resized.tp_order_id:
+                self._touch(resized.tp_order_id).resize(resized.tp_qty, ts_us)
+            if resized.sl_order_id:
+                self._touch(resized.sl_order_id).resize(resized.sl_qty, ts_us)
+
+    def _apply_to_account(self, shard: str, seq: int, ts_us: int, event: Message) -> None:
+        if isinstance(event, AccountOpened):
             self.changes.accounts[event.account_id] = (event, ts_us)
             if event.cash:
                 about = "opening cash"
@@ -304,6 +465,11 @@ class Fold:
             kind = DEPOSIT if event.amount > 0 else WITHDRAWAL
             about = event.description
             self._move(shard, seq, ts_us, event.account_id, kind, event.amount, about)
+        elif isinstance(event, TradeBusted):
+            self.changes.busts.append((event, ts_us))
+            if event.fee:
+                about = f"fee of undone trade {event.trade_id} in {event.symbol}"
+                self._move(shard, seq, ts_us, event.account_id, FEE, event.fee, about)
         elif isinstance(event, InstrumentDefined):
             self.changes.instruments[event.symbol] = (event, ts_us)
 
@@ -351,15 +517,25 @@ class Fold:
         )
 
 
-def _changes(event: Message) -> str:
-    """The order whose row an event changes, or may change; "" when it is none or a new one."""
-    if isinstance(event, OrderFilled | OrderCanceled | CancelRequested):
-        return event.order_id
-    if isinstance(event, OrderReplaced | ReplaceRequested | ReplaceRejected):
-        return event.orig_order_id
-    if isinstance(event, OrderExpired | OrderDecremented | CancelRejected):
-        return event.order_id
-    return ""
+def _changed_by(kind: int, event: Message) -> tuple[str, ...]:
+    """The orders whose rows an event changes, or may change; "" for none."""
+    if kind == _REPLACE_REQUESTED or kind == _REPLACED or kind == _REPLACE_REJECTED:
+        return (cast(Any, event).orig_order_id,)
+    if kind == _ACTIVATED:
+        return (_leg_alive(cast(LegsActivated, event)),)
+    if kind == _RESIZED:
+        resized = cast(GroupResized, event)
+        return (resized.tp_order_id, resized.sl_order_id)
+    return (cast(Any, event).order_id,)
+
+
+def _leg_alive(e: LegsActivated) -> str:
+    """The leg that is held no longer: a stop-loss beside a take-profit is held on, for a trade."""
+    return e.tp_order_id if e.tp_order_id else e.sl_order_id
+
+
+def _made_by(e: GroupAccepted) -> tuple[str, ...]:
+    return (e.group_id, e.tp_order_id, e.sl_order_id)
 
 
 # ---------------------------------------------------------------- rows as lines of COPY text
@@ -384,16 +560,30 @@ class Lines:
             f"{scaled_text(o.leaves_qty, QTY_DECIMALS)}\t{o.cost_e12}\t"
             f"{self._time(o.submitted_us)}\t{self._time(o.updated_us)}\t"
             f"{self._time(o.closed_us) if o.closed_us else _NULL}\t"
-            f"{_json(order_record(o))}\t{_json(pending) if pending is not None else _NULL}\n"
+            f"{_json(order_record(o))}\t{_json(pending) if pending is not None else _NULL}\t"
+            f"{self._special(o)}\n"
         )
 
-    def fill(self, f: FillRecord, notional: int) -> str:
+    def _special(self, o: Order) -> str:
+        group = o.group
+        if group is None and not (o.stop_px or o.trail_px or o.trail_ppm):
+            return _PLAIN
+        names = f"{group.order_class}\t{_safe(group.group_id)}" if group is not None else "\t"
+        return (
+            f"{scaled_text(o.stop_px, PRICE_DECIMALS)}\t"
+            f"{scaled_text(o.trail_px, PRICE_DECIMALS)}\t{o.trail_ppm}\t"
+            f"{scaled_text(o.hwm_px, PRICE_DECIMALS)}\t{names}\t{o.role}\t"
+            f"{self._time(o.triggered_us) if o.triggered_us else _NULL}"
+        )
+
+    def fill(self, f: FillRecord, notional: int, trade_date: str) -> str:
         """A line of `fills`; `notional` in cents."""
         return (
             f"{_safe(f.account_id)}\t{self._time(f.ts_event_us)}\t{_safe(f.order_id)}\t"
             f"{_safe(f.symbol)}\t{f.side}\t{scaled_text(f.last_px, PRICE_DECIMALS)}\t"
             f"{scaled_text(f.last_qty, QTY_DECIMALS)}\t{scaled_text(notional, USD_DECIMALS)}\t"
-            f"{scaled_text(f.fee, USD_DECIMALS)}\t{f.liquidity}\t{f.trade_id}\t{_json(f)}\n"
+            f"{scaled_text(f.fee, USD_DECIMALS)}\t{f.liquidity}\t{f.trade_id}\t{_json(f)}\t"
+            f"{_date(trade_date)}\t{_date(f.settle_date)}\n"
         )
 
     def movement(self, m: CashMovement) -> str:
@@ -410,6 +600,11 @@ class Lines:
             self._second = second
             self._second_text = to_datetime(second * _US_PER_S).strftime("%Y-%m-%d %H:%M:%S")
         return f"{self._second_text}.{us - second * _US_PER_S:06d}+00"
+
+
+def _date(text: str) -> str:
+    """A date as a column has it; what is none stands in the record alone."""
+    return text if text and is_date(text) else _NULL
 
 
 def _safe(text: str) -> str:

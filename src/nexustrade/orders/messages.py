@@ -323,6 +323,8 @@ class OrderAccepted(Message, frozen=True, gc=False):
     trail_ppm: int = 0
     shrinks: dict[str, int] = {}
     """Groups that give up shares (1e-8) for this order, and how many each, before it enters."""
+    hwm_px: Price = 0
+    """The price that a trailing stop starts from."""
 
 
 OrderAcceptedFields = tuple[
@@ -569,6 +571,20 @@ class OrderFilled(Message, frozen=True, gc=False):
     done: bool = False
     trade_date: str = ""
     settle_date: str = ""
+
+
+class OrderRestated(Message, frozen=True, gc=False):
+    """A split has changed the terms of an open order: these are its quantities and prices now."""
+
+    account_id: str
+    order_id: str
+    order_qty: Qty
+    cum_qty: Qty
+    leaves_qty: Qty
+    limit_px: Price = 0
+    stop_px: Price = 0
+    trail_px: Price = 0
+    hwm_px: Price = 0
 
 
 class OrderDecremented(Message, frozen=True, gc=False):
@@ -822,6 +838,7 @@ register(
     MarginCallIssued,
     MarginCallMet,
     LiquidationStarted,
+    OrderRestated,
 )
 
 
@@ -914,6 +931,8 @@ class FillRecord(Message, frozen=True, gc=False):
     ord_status: str
     ts_event_us: int
     settle_date: str = ""
+    busted: bool = False
+    """The trade was undone by the operator's decision."""
 
 
 class PositionRecord(Message, frozen=True, gc=False):

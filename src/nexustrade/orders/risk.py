@@ -3,14 +3,17 @@
 Cash accounts pay in full: buying power is cash less reservations, without the proceeds that have
 not settled where the account may not use them. Margin accounts follow
 Regulation T: initial requirement 50 % of a long, 150 % of a short of which the sale's proceeds are
-100 %, so 50 % of equity as well; maintenance 25 % long and 30 % short (FINRA rule 4210);
-buying power = (equity - requirement of positions - reservations) / initial rate.
+100 %, so 50 % of equity as well; maintenance 25 % long and 30 % short (FINRA rule 4210), both with
+the house's add-on for the symbol. Where that makes maintenance the higher of the two, it is the
+initial requirement as well: no order is accepted whose fill would be called at once.
+Buying power = (equity - requirement of positions - reservations) / initial rate.
 """
 
 from typing import Final
 
-from nexustrade.core.money import PPM_ONE, PRICE_ONE, fee, notional, notional_up, share_up
-from nexustrade.core.terms import BUY, MARGIN
+from nexustrade.core.money import PPM_ONE, fee, notional, notional_up, share_up
+from nexustrade.core.terms import BUY, MARGIN, SELL
+from nexustrade.core.ticks import tick_down, tick_up
 from nexustrade.orders.state import Account, Instrument, Order
 
 INITIAL_PPM: Final = 500_000
@@ -32,7 +35,6 @@ class Valuation:
 def value(account: Account, instruments: dict[str, Instrument]) -> Valuation:
     """Value every position at its instrument's last price."""
     v = Valuation()
-    rate = initial_ppm(account)
     for position in account.positions.values():
         qty = position.qty
         if qty == 0:
@@ -41,12 +43,12 @@ def value(account: Account, instruments: dict[str, Instrument]) -> Valuation:
         if qty > 0:
             worth = notional(instrument.last_px, qty)
             v.long_value += worth
-            v.initial += share_up(worth, rate if instrument.marginable else PPM_ONE)
+            v.initial += share_up(worth, hold_ppm(account, instrument, BUY))
             v.maintenance += share_up(worth, maintenance_ppm(instrument, True))
         else:
             worth = notional(instrument.last_px, -qty)
             v.short_value -= worth
-            v.initial += share_up(worth, INITIAL_PPM)
+            v.initial += share_up(worth, hold_ppm(account, instrument, SELL))
             v.maintenance += share_up(worth, maintenance_ppm(instrument, False))
     v.equity = account.cash + v.long_value + v.short_value
     return v
@@ -88,10 +90,13 @@ def buying_power(account: Account, free: int) -> int:
 
 
 def hold_ppm(account: Account, instrument: Instrument, side: str) -> int:
-    """The share of an order's worst notional that is reserved, in parts per million."""
-    if side != BUY:
-        return INITIAL_PPM
-    return initial_ppm(account) if instrument.marginable else PPM_ONE
+    """The initial requirement, of an order's worst notional or of a position, in parts per million.
+
+    `side` is the one that opens the position.
+    """
+    least = maintenance_ppm(instrument, side == BUY)
+    rate = initial_ppm(account) if side == BUY else INITIAL_PPM
+    return rate if rate > least else least
 
 
 def hold(order: Order) -> int:
@@ -113,39 +118,14 @@ def collar(instrument: Instrument, side: str) -> int:
     """The worst price at which a market order may trade: last price -/+ the collar, on a tick."""
     reach = instrument.last_px * instrument.collar_ppm // PPM_ONE
     if side == BUY:
-        price = instrument.last_px + reach
-        tick = tick_at(instrument, price)
-        return price // tick * tick
-    price = instrument.last_px - reach
-    tick = tick_at(instrument, price)
-    price = -(-price // tick) * tick
-    return price if price > 0 else tick
+        return tick_down(instrument.tick_size, instrument.last_px + reach)
+    return tick_up(instrument.tick_size, instrument.last_px - reach)
 
 
 def stop_worst(instrument: Instrument, stop_px: int) -> int:
     """The worst price that a stop to buy is held at: the collar above its stop, up to a tick."""
-    return tick_up(instrument, stop_px + stop_px * instrument.collar_ppm // PPM_ONE)
-
-
-def trailed(instrument: Instrument, side: str, hwm_px: int, trail_px: int, trail_ppm: int) -> int:
-    """Where a trailing stop stands for a high-water mark: away from it, rounded away to a tick."""
-    distance = trail_px if trail_px else -(-hwm_px * trail_ppm // PPM_ONE)
-    if side == BUY:
-        return tick_up(instrument, hwm_px + distance)
-    return tick_down(instrument, hwm_px - distance)
-
-
-def tick_up(instrument: Instrument, price: int) -> int:
-    """The lowest price on a tick that is not below `price`."""
-    tick = tick_at(instrument, price)
-    return -(-price // tick) * tick
-
-
-def tick_down(instrument: Instrument, price: int) -> int:
-    """The highest price on a tick that is not above `price`; at least one tick."""
-    tick = tick_at(instrument, price)
-    down = price // tick * tick
-    return down if down > tick else tick
+    worst = stop_px + stop_px * instrument.collar_ppm // PPM_ONE
+    return tick_up(instrument.tick_size, worst)
 
 
 def exit_px(instrument: Instrument, side: str, closes: bool, limit_px: int, stop_px: int) -> int:
@@ -160,8 +140,3 @@ def exit_px(instrument: Instrument, side: str, closes: bool, limit_px: int, stop
         return own
     ceiling = collar(instrument, BUY)
     return own if own > ceiling else ceiling
-
-
-def tick_at(instrument: Instrument, price: int) -> int:
-    """The tick size at a price: below 1 USD four decimals are allowed."""
-    return 1 if price < PRICE_ONE else instrument.tick_size

@@ -249,21 +249,23 @@ class OneIdOneOrder:
     async def submit(self, command: Message) -> Sequence[LogEntry]:
         """As `Commands.submit`; a new order with a used id is rejected as a duplicate."""
         if isinstance(command, SubmitOrder | ReplaceOrder):
-            made = command.order_id
+            made = [command.order_id]
             known = await self._first_known(command.account_id, made, [command.cl_ord_id])
         elif isinstance(command, SubmitGroup):
-            made = command.group_id
+            made = [command.group_id, command.tp_order_id, command.sl_order_id, ""]
             ids = [command.cl_ord_id, command.tp_cl_ord_id, command.sl_cl_ord_id]
-            known = await self._first_known(command.account_id, made, [one for one in ids if one])
+            known = await self._first_known(command.account_id, made, ids)
         else:
             return await self._commands.submit(command)
         if known:
             command = msgspec.structs.replace(command, known_order_id=known)
         return await self._commands.submit(command)
 
-    async def _first_known(self, account_id: str, made: str, cl_ord_ids: Sequence[str]) -> str:
-        """The older order with one of these ids; `made` is the one that the venue made."""
-        asked = [self._ask((account_id, one)) for one in cl_ord_ids if one != made]
+    async def _first_known(
+        self, account_id: str, made: Sequence[str], cl_ord_ids: Sequence[str]
+    ) -> str:
+        """The older order with one of these ids; `made` are those that the venue made."""
+        asked = [self._ask((account_id, one)) for one in cl_ord_ids if one not in made]
         if not asked and self._lookup is not None:
             # It waits like those before it, so that no order overtakes another.
             asked = [self._ask(_NO_PAIR)]
@@ -330,8 +332,7 @@ def _preview_order(stage: OrdersStage, account: Account, a: Assessment) -> Previ
     rate = max(account.maker_fee_ppm, account.taker_fee_ppm)
     worst_px = o.limit_px or a.collar_px or o.hold_px or o.stop_px
     worst = o.notional or notional_up(worst_px, o.order_qty)
-    buys = o.side == BUY
-    settled, withdrawable, funded_until = _left(stage, account, a.reserved, worst if buys else 0)
+    settled, withdrawable, funded_until = _left(stage, account, a.reserved, o.side)
     return PreviewRecord(
         a.reserved,
         o.order_qty if o.closes else 0,
@@ -359,8 +360,7 @@ def _preview_group(stage: OrdersStage, account: Account | None, c: SubmitGroup) 
     rate = max(account.maker_fee_ppm, account.taker_fee_ppm)
     entry = terms.entry_of(c)
     entry_px = 0 if c.order_class == OCO else entry.limit_px or g.collar_px or entry.stop_px
-    cost = notional_up(entry_px, c.order_qty) if c.side == BUY else 0
-    settled, withdrawable, funded_until = _left(stage, account, g.reserved, cost)
+    settled, withdrawable, funded_until = _left(stage, account, g.reserved, c.side)
     return PreviewRecord(
         g.reserved,
         g.held_qty,
@@ -381,13 +381,14 @@ def _preview_group(stage: OrdersStage, account: Account | None, c: SubmitGroup) 
     )
 
 
-def _left(stage: OrdersStage, account: Account, reserved: int, cost: int) -> tuple[int, int, str]:
-    """Settled cash and withdrawable cash after a reservation; until when `cost` is not paid for."""
+def _left(stage: OrdersStage, account: Account, reserved: int, side: str) -> tuple[int, int, str]:
+    """Settled cash and withdrawable cash after a reservation; until when it is not paid for."""
     settled = account.dues.free(account.cash) - account.reserved - reserved
     withdrawable = stage.withdrawable(account) - reserved
     funded_until = ""
-    if account.account_type == CASH and stage.settle_date:
-        lack = account.dues.lack(account.cash - account.reserved, cost)
+    if account.account_type == CASH and side == BUY and stage.settle_date:
+        # A cash account holds all that a purchase may cost: other orders have what they hold.
+        lack = account.dues.lack(account.cash - account.reserved, reserved)
         funded_until = account.dues.funded_until(lack, stage.settle_date)
     return settled, max(0, withdrawable), funded_until
 

@@ -14,6 +14,8 @@ months before they act. Shares sold to pay for their own purchase (free-riding) 
 from datetime import date, timedelta
 from typing import Final
 
+from nexustrade.core.ticks import split_qty
+
 GOOD_FAITH: Final = "GOOD_FAITH"
 FREE_RIDING: Final = "FREE_RIDING"
 
@@ -303,6 +305,16 @@ class Unsettled:
                 going -= moved
         least = coming if coming < going else going
         return least if least > 0 else 0
+
+    def split(self, shares_new: int, shares_old: int) -> None:
+        """A split: all quantities are scaled, rounded toward 0."""
+        for counts in (self.moves, self.lots):
+            for day in list(counts):
+                qty = split_qty(counts[day], shares_new, shares_old)
+                if qty:
+                    counts[day] = qty
+                else:
+                    del counts[day]
 
     def row(self) -> list[dict[str, int]]:
         """All of it as JSON values; `unsettled_from` reads them."""

@@ -325,7 +325,10 @@ class HistoryWriter:
         if changed:
             await self._copy(connection, _COPY_CHANGED, changed, lines.order)
             await connection.execute(_UPDATE_ORDERS, prepare=False)
-        await self._copy(connection, _COPY_FILLS, changes.fills, lambda pair: lines.fill(*pair))
+        await self._copy(connection, _COPY_FILLS, changes.fills, lambda fill: lines.fill(*fill))
+        for e, ts_us in changes.busts:
+            bust = (to_datetime(ts_us), e.symbol, e.trade_id, e.account_id, e.order_id)
+            await connection.execute(_BUST, bust)
         await self._copy(connection, _COPY_MOVEMENTS, changes.movements, lines.movement)
         for opened, ts_us in changes.accounts.values():
             account = (opened.account_id, opened.account_type, to_datetime(ts_us))
@@ -427,21 +430,28 @@ _ROWS: Final = """
 _ORDER_COLUMNS: Final = (
     "order_id, account_id, cl_ord_id, symbol, side, ord_type, time_in_force, ord_status,"
     " order_qty, notional, limit_px, cum_qty, leaves_qty, cost_e12,"
-    " submitted_at, updated_at, closed_at, record, pending"
+    " submitted_at, updated_at, closed_at, record, pending,"
+    " stop_px, trail_px, trail_ppm, hwm_px, order_class, group_id, role, triggered_at"
 )
 _COPY_ORDERS: Final = f"COPY order_history ({_ORDER_COLUMNS}) FROM STDIN"
 _COPY_CHANGED: Final = f"COPY order_changed ({_ORDER_COLUMNS}) FROM STDIN"
 _UPDATE_ORDERS: Final = """
     UPDATE order_history o
-    SET ord_status = c.ord_status, order_qty = c.order_qty, cum_qty = c.cum_qty,
-        leaves_qty = c.leaves_qty, cost_e12 = c.cost_e12, updated_at = c.updated_at,
-        closed_at = c.closed_at, record = c.record, pending = c.pending
+    SET ord_status = c.ord_status, order_qty = c.order_qty, limit_px = c.limit_px,
+        cum_qty = c.cum_qty, leaves_qty = c.leaves_qty, cost_e12 = c.cost_e12,
+        updated_at = c.updated_at, closed_at = c.closed_at, record = c.record,
+        pending = c.pending, stop_px = c.stop_px, trail_px = c.trail_px, hwm_px = c.hwm_px,
+        triggered_at = c.triggered_at
     FROM order_changed c WHERE o.order_id = c.order_id
 """
 _COPY_FILLS: Final = (
     "COPY fills (account_id, ts_event, order_id, symbol, side, last_px, last_qty, notional, fee,"
-    " liquidity, trade_id, record) FROM STDIN"
+    " liquidity, trade_id, record, trade_date, settle_date) FROM STDIN"
 )
+_BUST: Final = """
+    UPDATE fills SET busted_at = %s, record = record || '{"busted": true}'
+    WHERE symbol = %s AND trade_id = %s AND account_id = %s AND order_id = %s
+"""
 _COPY_MOVEMENTS: Final = (
     "COPY cash_movements (activity_id, account_id, activity_type, amount, description, ts_event)"
     " FROM STDIN"
@@ -572,7 +582,10 @@ class History:
         descending: bool = True,
         limit: int = 100,
     ) -> Sequence[CashMovement]:
-        """Deposits, withdrawals and fees by ts_event_us, both bounds exclusive, 0 for none."""
+        """Deposits, withdrawals and fees (those given back included) by ts_event_us.
+
+        Both bounds are exclusive, 0 for none.
+        """
         where = _Where(account_id).between("ts_event", after_us, until_us)
         rows = await self._rows(_FIND_MOVEMENTS, where, descending=descending, limit=limit)
         return [

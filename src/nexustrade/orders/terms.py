@@ -13,6 +13,7 @@ from nexustrade.core.terms import (
     CANCEL,
     CLS,
     DAY,
+    ENTRY,
     FOK,
     FULL,
     GTC,
@@ -27,11 +28,14 @@ from nexustrade.core.terms import (
     SELL,
     STOP,
     STOP_LIMIT,
+    STOP_LOSS,
+    TAKE_PROFIT,
     TRAILING_STOP,
 )
+from nexustrade.core.ticks import tick_at, trailed_stop
 from nexustrade.orders import messages as m
 from nexustrade.orders import risk
-from nexustrade.orders.groups import ORDER_CLASSES, exit_side
+from nexustrade.orders.groups import ORDER_CLASSES, Group, exit_side
 from nexustrade.orders.messages import GroupAccepted, SubmitGroup
 from nexustrade.orders.state import Account, Instrument, Order, Position
 
@@ -267,7 +271,7 @@ def _check_trailing(a: Assessment, instrument: Instrument) -> None:
         )
         return
     o.hwm_px = instrument.last_px
-    o.stop_px = risk.trailed(instrument, o.side, o.hwm_px, o.trail_px, o.trail_ppm)
+    o.stop_px = trailed_stop(o.side == BUY, o.hwm_px, o.trail_px, o.trail_ppm, instrument.tick_size)
 
 
 def check_trail(a: Assessment, instrument: Instrument) -> None:
@@ -296,7 +300,7 @@ def check_tick(a: Assessment, field: str, price: int, instrument: Instrument) ->
 
 def tick_fault(field: str, price: int, instrument: Instrument) -> str:
     """What is wrong with a price by the tick size; empty: nothing."""
-    if price % risk.tick_at(instrument, price) == 0:
+    if price % tick_at(instrument.tick_size, price) == 0:
         return ""
     if instrument.tick_size == 100 or price < PRICE_ONE:
         rule = "sub-penny increment does not fulfill minimum pricing criteria"
@@ -309,6 +313,7 @@ def check_stop_waits(a: Assessment, field: str, stop_px: int, instrument: Instru
     """The last trade has not reached the stop already."""
     fault = stop_fault(a.order.side, stop_px, instrument)
     if fault:
+        a.facts = base_facts(instrument.last_px)
         a.refuse(m.STOP_WOULD_TRIGGER, fault, field)
 
 
@@ -340,9 +345,16 @@ def check_size(a: Assessment, account: Account, instrument: Instrument) -> None:
     if instrument.order_qty_max and qty > instrument.order_qty_max:
         most = qty_text(instrument.order_qty_max)
         a.refuse(m.ORDER_QTY_MAX, f"invalid qty {qty_text(qty)}. at most {most} per order", "qty")
+    else:
+        check_worth(a, instrument)
+
+
+def check_worth(a: Assessment, instrument: Instrument) -> None:
+    """The most that one order may be worth."""
+    o = a.order
     if instrument.order_notional_max:
         price = o.limit_px if o.limit_px else (o.stop_px if o.stop_px else a.collar_px)
-        worth = o.notional if o.notional else notional(price, qty)
+        worth = o.notional if o.notional else notional(price, o.order_qty)
         if worth > instrument.order_notional_max:
             most = usd_text(instrument.order_notional_max)
             a.refuse(
@@ -368,6 +380,49 @@ def entry_of(c: SubmitGroup | GroupAccepted) -> Order:
     order.expire_us = c.expire_us
     order.position_intent = c.position_intent
     return order
+
+
+def orders_of(e: GroupAccepted, group: Group, ts_us: int) -> list[Order]:
+    """The orders of a new group, the parent first, as far as it has them."""
+    orders: list[Order] = []
+    if e.order_class != OCO:
+        entry = entry_of(e)
+        entry.role = ENTRY
+        orders.append(entry)
+    if e.tp_order_id:
+        leg = _leg_of(e, TAKE_PROFIT, e.tp_order_id, tp_cl_ord_id(e), group.side)
+        leg.ord_type = LIMIT
+        leg.limit_px = e.tp_limit_px
+        leg.held = e.order_class != OCO
+        orders.append(leg)
+    if e.sl_order_id:
+        cl_ord_id = leg_cl_ord_id(e.sl_cl_ord_id, e.sl_order_id)
+        leg = _leg_of(e, STOP_LOSS, e.sl_order_id, cl_ord_id, group.side)
+        leg.ord_type = STOP_LIMIT if e.sl_limit_px else STOP
+        leg.limit_px = e.sl_limit_px
+        leg.stop_px = e.sl_stop_px
+        leg.held = True
+        orders.append(leg)
+    for order in orders:
+        order.group = group
+        order.ord_status = order.resting_status()
+        order.submitted_us = ts_us
+        order.updated_us = ts_us
+    return orders
+
+
+def _leg_of(e: GroupAccepted, role: str, order_id: str, cl_ord_id: str, side: str) -> Order:
+    """A leg with what both of a group's legs have in common."""
+    leg = Order(e.account_id, order_id, cl_ord_id, e.symbol)
+    leg.role = role
+    leg.side = side
+    leg.time_in_force = e.time_in_force
+    leg.expire_us = e.expire_us
+    leg.order_qty = e.order_qty
+    leg.leaves_qty = e.order_qty
+    if e.order_class == OCO:
+        leg.position_intent = e.position_intent
+    return leg
 
 
 def leg_cl_ord_id(cl_ord_id: str, order_id: str) -> str:
@@ -514,10 +569,15 @@ def _check_straddle(g: GroupAssessment, instrument: Instrument) -> None:
         if fault:
             g.fault(TP_PRICE, m.OCO_PRICES_DO_NOT_STRADDLE, fault)
     if c.sl_order_id and c.sl_stop_px > 0:
-        up = g.side == BUY
-        fault = side_fault(SL_STOP, c.sl_stop_px, up, reference, apart, base)
+        if oco:
+            fault = stop_fault(g.side, c.sl_stop_px, instrument)
+        else:
+            up = g.side == BUY
+            fault = side_fault(SL_STOP, c.sl_stop_px, up, reference, apart, base)
         if fault:
             g.fault(SL_STOP, m.OCO_PRICES_DO_NOT_STRADDLE, fault)
+    if g.reason == m.OCO_PRICES_DO_NOT_STRADDLE:
+        g.facts = base_facts(reference)
 
 
 def reference_px(limit_px: int, stop_px: int, instrument: Instrument) -> int:
@@ -578,6 +638,11 @@ def shares_text(wanted: int, position: Position | None) -> str:
         "insufficient qty available for order"
         f" (requested: {qty_text(wanted)}, available: {qty_text(available)})"
     )
+
+
+def base_facts(base_px: int) -> dict[str, str]:
+    """The price that a stop or the legs of a group are held against."""
+    return {"base_price": price_text(base_px)}
 
 
 def funds_facts(account: Account, free: int, needed: int) -> dict[str, str]:

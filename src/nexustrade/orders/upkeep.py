@@ -6,7 +6,8 @@ What the clock, the calendar and operators bring about; the rules are in `settli
 from nexustrade.core.ids import derived_uuid
 from nexustrade.core.money import notional
 from nexustrade.core.terms import BUY, CASH, DAY, MARGIN, MARKET, SELL, STP_OLDEST
-from nexustrade.matching.messages import OpeningCallBegun, SessionOpened
+from nexustrade.core.ticks import split_px, split_qty
+from nexustrade.matching.messages import InstrumentSplit, OpeningCallBegun, SessionOpened
 from nexustrade.orders import margin, risk, settling
 from nexustrade.orders import messages as m
 from nexustrade.orders.exits import Exits
@@ -109,28 +110,46 @@ class Upkeep(Exits):
             )
         elif step == margin.MET:
             self.emit(m.MarginCallMet(account.account_id, v.equity, v.maintenance))
+            for symbol, sale in list(account.liquidations.items()):
+                if sale[0] not in self.orders:
+                    # It waits for orders to end, and must not go out when they do some day.
+                    self.emit(m.LiquidationStarted(account.account_id, symbol, 0, 0))
         elif step == margin.LIQUIDATE:
             self._liquidate(account, v.maintenance - v.equity)
 
     def _liquidate(self, account: Account, deficit: int) -> None:
         """Cancel what is open in the positions that have to go, then sell them (row 31)."""
+        for symbol, sale in list(account.liquidations.items()):
+            if sale[0] not in self.orders:
+                # What had to end first has not, or something new is in the way: ask once more.
+                self._cancel_open(account, symbol, "")
+                self._sell_what_is_called(account, symbol)
         holdings: list[margin.Holding] = []
         for position in account.positions.values():
             if not position.qty:
                 continue
             holding = self._holding(account, position)
-            sale = account.liquidations.get(position.symbol)
-            if sale is None:
+            called = account.liquidations.get(position.symbol)
+            if called is None:
                 holdings.append(holding)
             else:
                 # On its way: what it will free is lacking no longer.
-                deficit -= holding.freed(sale[1] if sale[1] > 0 else -sale[1])
+                deficit -= holding.freed(self._on_its_way(called, position))
         for symbol, qty in margin.plan(holdings, deficit):
             signed = qty if account.positions[symbol].qty > 0 else -qty
             order_id = derived_uuid("liquidation", self.shard, self.seq, symbol)
             self.emit(m.LiquidationStarted(account.account_id, symbol, signed, deficit, order_id))
             self._cancel_open(account, symbol, "")
             self._sell_what_is_called(account, symbol)
+
+    def _on_its_way(self, sale: tuple[str, int], position: Position) -> int:
+        """How many shares the sale of a liquidation is still going to close."""
+        order = self.orders.get(sale[0])
+        if order is not None:
+            return order.leaves_qty
+        wanted = sale[1] if sale[1] > 0 else -sale[1]
+        size = position.qty if position.qty > 0 else -position.qty
+        return wanted if wanted < size else size
 
     def _holding(self, account: Account, position: Position) -> margin.Holding:
         instrument = self.instruments[position.symbol]
@@ -153,7 +172,10 @@ class Upkeep(Exits):
             if order.symbol == symbol:
                 return
         position = account.positions.get(symbol)
-        available = position.available() if position is not None else 0
+        available = 0
+        if position is not None and (position.qty > 0) == (sale[1] > 0):
+            # What was still open may have turned the position: then there is nothing to close.
+            available = position.available()
         wanted = sale[1] if sale[1] > 0 else -sale[1]
         qty = wanted if wanted < available else available
         if qty == 0:
@@ -225,6 +247,45 @@ class Upkeep(Exits):
         if c.symbol in account.overdrawn:
             # What was to be sold is not there any more: nothing is revived, nothing oversold.
             self._cancel_open(account, c.symbol, BUY if side == SELL else SELL)
+        self._cancel_brackets_against(account, c.symbol)
+
+    def _cancel_brackets_against(self, account: Account, symbol: str) -> None:
+        """A bracket's exit closes what its entry opens: not when that closes something else."""
+        position = account.positions.get(symbol)
+        qty = position.qty if position is not None else 0
+        for group in list(account.groups.values()):
+            against = qty < 0 if group.side == SELL else qty > 0
+            if against and group.entry_open and group.symbol == symbol and not group.canceling:
+                self._request_group_cancel(group)
+
+    # ------------------------------------------------------------ splits
+
+    def _split(self, e: InstrumentSplit) -> None:
+        """Positions, groups and prices are scaled at once, then each open order says what it is."""
+        self.emit(e)
+        new, old = e.shares_new, e.shares_old
+        tick = self.instruments[e.symbol].tick_size
+        for account in self.accounts.values():
+            for order in list(account.open.values()):
+                if order.symbol != e.symbol:
+                    continue
+                sells = order.side == SELL
+                cum_qty = split_qty(order.cum_qty, new, old)
+                leaves_qty = split_qty(order.leaves_qty, new, old)
+                total = cum_qty + leaves_qty if order.order_qty else 0
+                self.emit(
+                    m.OrderRestated(
+                        account.account_id,
+                        order.order_id,
+                        total,
+                        cum_qty,
+                        leaves_qty,
+                        split_px(order.limit_px, new, old, tick, sells),
+                        split_px(order.stop_px, new, old, tick, not sells),
+                        split_px(order.trail_px, new, old, tick, True),
+                        split_px(order.hwm_px, new, old, tick, not sells),
+                    )
+                )
 
     # ------------------------------------------------------------ shared
 

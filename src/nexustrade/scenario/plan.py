@@ -7,6 +7,7 @@ docs/scenarios.md has every setting.
 
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ SEED_MAX: Final = 2**63 - 1
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LABEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,62}")
-_DATE: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TICK_DEFAULT: Final = 100
 
 OPEN_CALL: Final = "open_call"
@@ -260,7 +261,7 @@ class _Reader:
         for table in top.tables("accounts", ACCOUNTS_MAX):
             self._account(table)
         steps = tuple(self._steps())
-        if not steps:
+        if not steps and not top.raw.get("steps"):
             top.problem("steps", "is missing: a scenario has at least one step")
         if self.commands > COMMANDS_MAX:
             rule = f"at most {COMMANDS_MAX} commands are possible, here are {self.commands}"
@@ -291,8 +292,8 @@ class _Reader:
         if opening.shorting and opening.account_type == terms.CASH:
             table.problem("shorting", "only a margin account can sell short", value=True)
         qty = table.money("shares", parse_signed_qty, 0)
-        if qty < 0 and not opening.shorting:
-            rule = "only an account with shorting = true can be short"
+        if qty < 0:
+            rule = "an account that is to be short sells first, in a step"
             table.problem("shares", rule, table.raw["shares"])
         table.close()
         if account_id in self.accounts:
@@ -505,11 +506,10 @@ def _legs(table: TomlTable, order_class: str) -> tuple[int, int, int]:
     if order_class == terms.OTO:
         if has_tp == has_sl:
             table.problem("take_profit", "an oto has one of take_profit and stop_loss")
-            return 0, 0, 0
-    elif not (has_tp and has_sl):
-        missing = "take_profit" if not has_tp else "stop_loss"
-        table.problem(missing, "is missing")
-        return 0, 0, 0
+    else:
+        for leg, there in (("take_profit", has_tp), ("stop_loss", has_sl)):
+            if not there:
+                table.problem(leg, "is missing")
     tp_limit_px = sl_stop_px = sl_limit_px = 0
     if has_tp:
         tp = table.table("take_profit")
@@ -598,7 +598,12 @@ def _freeze(reader: _Reader, table: TomlTable, do: str) -> Step:
 
 def _session(reader: _Reader, table: TomlTable, do: str) -> Step:
     head = reader.head(table, do)
-    return Session(**head, date=table.text("date", pattern=_DATE))
+    day = table.text("date", pattern=_DATE)
+    try:
+        date.fromisoformat(day or "2000-01-01")
+    except ValueError:
+        table.problem("date", "the calendar has no such day", day)
+    return Session(**head, date=day)
 
 
 def _wait(reader: _Reader, table: TomlTable, do: str) -> Step:

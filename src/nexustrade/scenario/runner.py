@@ -114,13 +114,18 @@ class PrivateVenue:
 
     def prepare(self, scenario: plan.Scenario) -> None:
         """List the instrument and open the accounts."""
-        self.run(scenario.instrument, "instrument")
-        for account in scenario.accounts:
-            self.run(account.open, "accounts")
+        self._prepare(scenario.instrument, "instrument")
+        for at, account in enumerate(scenario.accounts):
+            self._prepare(account.open, f"accounts[{at}]")
             if account.shares is not None:
-                self.run(account.shares, "accounts")
+                self._prepare(account.shares, f"accounts[{at}].shares")
         # These are part of the venue, not of what is driven through it.
         self.watch.commands = 0
+
+    def _prepare(self, command: Message, path: str) -> None:
+        self.run(command, path)
+        for refused in self.watch.refusals:
+            raise ScenarioError(path, f"{refused.reason} {refused.text}".rstrip())
 
     def run(self, command: Message, path: str) -> bool:
         """Run a command through both stages to its last effect."""

@@ -19,9 +19,6 @@ from nexustrade.core.money import (
 )
 from nexustrade.scenario.watch import Group, Stop, Watch
 
-STOPS_SHOWN_MAX: Final = 20
-"""Stops in the text, those with the worst slippage first; JSON has all."""
-REFUSALS_SHOWN_MAX: Final = 20
 _BP: Final = 10_000
 _BP_DECIMALS: Final = 2
 _COST_DECIMALS: Final = 12
@@ -172,9 +169,10 @@ def _slippage_e12(stop: Stop) -> int:
     return stop.cost - at_stop if stop.is_buy else at_stop - stop.cost
 
 
-def _worst_first(stop: Stop) -> tuple[int, str]:
+def _worst_first(stop: Stop) -> tuple[int, int, str]:
     per_share = average_price(_slippage_e12(stop), stop.cum_qty)
-    return -per_share, stop.label
+    # By the length of the names first: the tenth repetition comes after the second.
+    return -per_share, len(stop.label), stop.label
 
 
 def _score(stop: Stop) -> StopScore:
@@ -202,101 +200,3 @@ def _score(stop: Stop) -> StopScore:
         remainder_qty=qty_text(stop.leaves_qty),
         status=stop.status,
     )
-
-
-# ---------------------------------------------------------------- as text
-
-_COLUMNS: Final = (
-    ("stop", "stop"),
-    ("side", "side"),
-    ("qty", "qty"),
-    ("stop price", "stop_price"),
-    ("print", "print_price"),
-    ("gapped", "gapped"),
-    ("filled", "filled_qty"),
-    ("average", "average_price"),
-    ("slip/share", "slippage_per_share"),
-    ("slip bp", "slippage_bp"),
-    ("unprotected us", "unprotected_us"),
-    ("limit", "protection_price"),
-    ("remainder", "remainder_qty"),
-    ("status", "status"),
-)
-_LEFT: Final = {"stop", "side", "status"}
-
-
-def as_text(card: Scorecard, stops_max: int = STOPS_SHOWN_MAX) -> str:
-    """The scorecard for people: one line a number, then a table of the elected stops."""
-    lines = [f"{card.scenario}: {card.description}" if card.description else card.scenario, ""]
-    lines += [f"{name:<22}{value}" for name, value in _figures(card)]
-    if card.elected:
-        lines += ["", *_table(card.elected[:stops_max])]
-        hidden = len(card.elected) - stops_max
-        if hidden > 0:
-            lines.append(f"and {hidden} more stops, none of them worse")
-    lines += _list("ambiguous bar", card.ambiguous_bars)
-    lines += _list("print missed", card.prints_missed)
-    lines += _list("refused", card.refusals)
-    lines += _list("TORN", card.torn)
-    return "\n".join(line.rstrip() for line in lines) + "\n"
-
-
-def _figures(card: Scorecard) -> list[tuple[str, str]]:
-    shares = f"{card.reservation_left_usd} USD, {card.reservation_left_qty} shares"
-    return [
-        ("venue", f"{card.venue}, {card.symbol}, seed {card.seed}, {card.commands} commands"),
-        ("groups torn", str(card.groups_torn)),
-        ("reservation left over", shares),
-        ("entry unprotected", _time(card.entry_unprotected_us)),
-        ("groups", f"{card.groups} ({_counts(card.groups_closed, card.groups_open)})"),
-        ("stops", f"{card.stops} ({_words(card.stops_by_status)})"),
-        ("elections", str(card.elections)),
-        ("slippage, all stops", f"{card.slippage_usd} USD"),
-        ("volatility auctions", _words(card.volatility_auctions)),
-        ("auctions", "; ".join(card.auctions) or "none"),
-        ("trades", f"{card.trades}, volume {card.volume}"),
-        ("first, last price", f"{card.first_price}, {card.last_price}"),
-        ("low, high price", f"{card.low_price}, {card.high_price}"),
-        ("refused", str(card.refused)),
-    ]
-
-
-def _time(us: int | None) -> str:
-    return "open end" if us is None else f"{us} us"
-
-
-def _counts(closed: dict[str, int], still_open: int) -> str:
-    return _words(closed | ({"open": still_open} if still_open else {}))
-
-
-def _words(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "open end"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value) or "-"
-
-
-def _table(stops: Sequence[StopScore]) -> list[str]:
-    rows = [[_cell(getattr(stop, field)) for _, field in _COLUMNS] for stop in stops]
-    heads = [head for head, _ in _COLUMNS]
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    return [
-        "  ".join(
-            text.ljust(width) if head in _LEFT else text.rjust(width)
-            for head, text, width in zip(heads, row, widths, strict=True)
-        )
-        for row in (heads, *rows)
-    ]
-
-
-def _list(title: str, lines: Sequence[str]) -> list[str]:
-    shown = [f"{title}: {line}" for line in lines[:REFUSALS_SHOWN_MAX]]
-    hidden = len(lines) - len(shown)
-    if hidden > 0:
-        shown.append(f"{title}: and {hidden} more")
-    return ["", *shown] if shown else []
