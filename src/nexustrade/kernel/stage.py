@@ -67,6 +67,7 @@ class Stage:
         self.seq = seq
         self.ts_us = ts_us
         self.emitted.append(Recorded(self.shard, seq, ts_us, self._cause, event))
+        self.pass_time(ts_us)
         return ts_us
 
     def replay(self, seq: int, ts_us: int, event: Message) -> None:
@@ -77,7 +78,11 @@ class Stage:
             raise InvariantError(f"{self.shard}: time of event {seq} does not rise")
         self.seq = seq
         self.ts_us = ts_us
+        self.pass_time(ts_us)
         self.apply(event, ts_us)
+
+    def pass_time(self, ts_us: int) -> None:
+        """What changes by time alone, before the event of that time is applied."""
 
     def decide(self, message: Message) -> None:
         """Emit the events that follow from a message."""

@@ -179,6 +179,7 @@ class MatchingStage(Exits):
             trail_px,
             trail_ppm,
             shrinks,
+            _hwm_px,
         ) = cast(OrderAcceptedFields, fields_of(message))
         order = Order(
             order_id,

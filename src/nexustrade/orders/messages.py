@@ -86,6 +86,12 @@ class SubmitOrder(Message, frozen=True, gc=False):
     """A trailing stop's distance: a price or parts per million, one of the two."""
 
 
+SubmitOrderFields = tuple[
+    str, str, str, str, str, str, str, int, int, int, int, bool, bool, str, str, int, int, int
+]  # fmt: skip
+"""What `fields_of` gives for `SubmitOrder`."""
+
+
 class SubmitGroup(Message, frozen=True, gc=False):
     """New orders that belong together: accepted or rejected as one.
 
@@ -329,7 +335,7 @@ class OrderAccepted(Message, frozen=True, gc=False):
 
 OrderAcceptedFields = tuple[
     str, str, str, str, str, str, str, int, int, int, int, int, bool, bool, str, str, int, int,
-    int, int, int, int, int, dict[str, int],
+    int, int, int, int, int, dict[str, int], int,
 ]  # fmt: skip
 """What `fields_of` gives for `OrderAccepted`."""
 
@@ -571,6 +577,12 @@ class OrderFilled(Message, frozen=True, gc=False):
     done: bool = False
     trade_date: str = ""
     settle_date: str = ""
+
+
+OrderFilledFields = tuple[
+    str, str, str, str, int, int, int, int, str, int, bool, str, str
+]  # fmt: skip
+"""What `fields_of` gives for `OrderFilled`."""
 
 
 class OrderRestated(Message, frozen=True, gc=False):

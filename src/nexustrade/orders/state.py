@@ -4,13 +4,19 @@ Only `domain.OrdersStage.apply` changes these objects. Each can write itself as 
 (`row`) and be made from them again, for snapshots and state hashes.
 """
 
-from typing import Any
+from typing import Any, cast
 
+from nexustrade.core.codec import fields_of
 from nexustrade.core.errors import check
 from nexustrade.core.money import QTY_MAX, average_price, divide_half_even
 from nexustrade.core.terms import BUY, ENTRY, HELD, NEW, PARTIALLY_FILLED, PENDING_CANCEL
 from nexustrade.orders.groups import Group
-from nexustrade.orders.messages import OrderAccepted, SubmitOrder
+from nexustrade.orders.messages import (
+    OrderAccepted,
+    OrderAcceptedFields,
+    SubmitOrder,
+    SubmitOrderFields,
+)
 from nexustrade.orders.settling import Dues, Standing, Unsettled
 
 
@@ -141,23 +147,91 @@ _FIRST_ROW_LEN = 34
 """Fields of a row of the first version, which had neither stops nor groups."""
 
 
-def order_of(terms: SubmitOrder | OrderAccepted) -> Order:
-    """A new order with the terms of its command or its event, nothing of it filled."""
-    order = Order(terms.account_id, terms.order_id, terms.cl_ord_id, terms.symbol)
-    order.side = terms.side
-    order.ord_type = terms.ord_type
-    order.time_in_force = terms.time_in_force
-    order.order_qty = terms.order_qty
-    order.leaves_qty = order.order_qty
-    order.notional = terms.notional
-    order.limit_px = terms.limit_px
-    order.expire_us = terms.expire_us
-    order.post_only = terms.post_only
-    order.extended_hours = terms.extended_hours
-    order.position_intent = terms.position_intent
-    order.stop_px = terms.stop_px
-    order.trail_px = terms.trail_px
-    order.trail_ppm = terms.trail_ppm
+def order_of(command: SubmitOrder) -> Order:
+    """A new order with the terms of its command, nothing of it filled."""
+    (
+        account_id,
+        order_id,
+        cl_ord_id,
+        symbol,
+        side,
+        ord_type,
+        time_in_force,
+        order_qty,
+        notional,
+        limit_px,
+        expire_us,
+        post_only,
+        extended_hours,
+        position_intent,
+        _known_order_id,
+        stop_px,
+        trail_px,
+        trail_ppm,
+    ) = cast(SubmitOrderFields, fields_of(command))
+    order = Order(account_id, order_id, cl_ord_id, symbol)
+    order.side = side
+    order.ord_type = ord_type
+    order.time_in_force = time_in_force
+    order.order_qty = order_qty
+    order.leaves_qty = order_qty
+    order.notional = notional
+    order.limit_px = limit_px
+    order.expire_us = expire_us
+    order.post_only = post_only
+    order.extended_hours = extended_hours
+    order.position_intent = position_intent
+    order.stop_px = stop_px
+    order.trail_px = trail_px
+    order.trail_ppm = trail_ppm
+    return order
+
+
+def accepted_order(event: OrderAccepted) -> Order:
+    """A new order with the terms of its event, nothing of it filled."""
+    (
+        account_id,
+        order_id,
+        cl_ord_id,
+        symbol,
+        side,
+        ord_type,
+        time_in_force,
+        order_qty,
+        notional,
+        limit_px,
+        _collar_px,
+        expire_us,
+        post_only,
+        extended_hours,
+        position_intent,
+        _stp,
+        _step,
+        _reserved,
+        _reserved_qty,
+        _cover_qty,
+        stop_px,
+        trail_px,
+        trail_ppm,
+        _shrinks,
+        hwm_px,
+    ) = cast(OrderAcceptedFields, fields_of(event))
+    order = Order(account_id, order_id, cl_ord_id, symbol)
+    order.side = side
+    order.ord_type = ord_type
+    order.time_in_force = time_in_force
+    order.order_qty = order_qty
+    order.leaves_qty = order_qty
+    order.notional = notional
+    order.limit_px = limit_px
+    order.expire_us = expire_us
+    order.post_only = post_only
+    order.extended_hours = extended_hours
+    order.position_intent = position_intent
+    order.stop_px = stop_px
+    order.trail_px = trail_px
+    order.trail_ppm = trail_ppm
+    order.hwm_px = hwm_px
     return order
 
 
