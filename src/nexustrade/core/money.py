@@ -195,7 +195,8 @@ def usd_text(cents: int) -> str:
 def divide_half_even(numerator: int, denominator: int) -> int:
     """The quotient rounded to the nearest integer, ties to even; `denominator` > 0."""
     quotient = numerator // denominator
-    twice = 2 * (numerator - quotient * denominator)
+    rest = numerator % denominator
+    twice = rest + rest
     if twice > denominator or (twice == denominator and quotient & 1):
         quotient += 1
     return quotient
