@@ -93,7 +93,8 @@ class Exits(MatchingState):
 
     def begin(self, book: ListedBook) -> None:
         """A command turns to a book: nothing has happened in it yet."""
-        self.prints = []
+        if self.prints:
+            self.prints = []
         self.runs = 0
         self.before_px = book.price()
         self.first_px = 0

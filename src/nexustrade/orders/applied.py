@@ -75,13 +75,13 @@ class Applied(Holdings):
             self._apply_cancel_requested(cast(m.CancelRequested, event), ts_us)
         elif kind == 4:
             canceled = cast(m.OrderCanceled, event)
-            self._apply_closed(canceled.order_id, CANCELED, canceled.reason, ts_us)
+            self._end(self.orders[canceled.order_id], CANCELED, canceled.reason, ts_us)
         elif kind == 5:
             mark = cast(m.PriceMarked, event)
             self.instruments[mark.symbol].last_px = mark.last_px
         elif kind == 6:
             expired = cast(m.OrderExpired, event)
-            self._apply_closed(expired.order_id, EXPIRED, expired.reason, ts_us)
+            self._end(self.orders[expired.order_id], EXPIRED, expired.reason, ts_us)
         elif kind == 7:
             self._apply_replace_requested(cast(m.ReplaceRequested, event), ts_us)
         elif kind == 8:
@@ -205,18 +205,26 @@ class Applied(Holdings):
     def _apply_accepted(self, e: m.OrderAccepted, ts_us: int) -> None:
         order = accepted_order(e)
         order.closes = e.reserved_qty > 0 or e.cover_qty > 0
-        self._take_on(order, e.collar_px, e.reserved, e.shrinks, ts_us)
+        account = self.accounts[order.account_id]
+        instrument = self.instruments[order.symbol]
+        self._take_on(account, instrument, order, e.collar_px, e.reserved, e.shrinks, ts_us)
 
     def _take_on(
-        self, order: Order, collar_px: int, reserved: int, shrinks: dict[str, int], ts_us: int
+        self,
+        account: Account,
+        instrument: Instrument,
+        order: Order,
+        collar_px: int,
+        reserved: int,
+        shrinks: dict[str, int],
+        ts_us: int,
     ) -> None:
         """An order is accepted with the terms that it has."""
-        account = self.accounts[order.account_id]
         order.leaves_qty = order.order_qty
         order.reserved = reserved
         order.submitted_us = ts_us
         order.updated_us = ts_us
-        self._set_hold(order, account, self.instruments[order.symbol], collar_px)
+        self._set_hold(order, account, instrument, collar_px)
         account.reserved += reserved
         account.position(order.symbol).count(order, 1)
         self._open(account, order)
@@ -268,8 +276,9 @@ class Applied(Holdings):
         order.filled_us = ts_us
         order.updated_us = ts_us
         if order.order_qty:
+            if qty > order.leaves_qty:
+                raise InvariantError("an order fills no more than its quantity")
             order.leaves_qty -= qty
-            check(order.leaves_qty >= 0, "an order fills no more than its quantity")
         position.count(order, 1)
         group = order.group
         if group is not None:
@@ -291,19 +300,21 @@ class Applied(Holdings):
         self.house_fees += cost
         self.instruments[symbol].last_px = px
         if done or (order.order_qty and order.leaves_qty == 0 and not order.notional):
-            self._close(account, order, FILLED, "", ts_us)
+            self._close(account, position, order, FILLED, "", ts_us)
         else:
             if order.ord_status == NEW or order.ord_status == HELD:
                 order.ord_status = PARTIALLY_FILLED
             self._rehold(account, order)
-        account.forget_if_empty(symbol)
+        account.forget(position)
 
     def _apply_cancel_requested(self, e: m.CancelRequested, ts_us: int) -> None:
-        order = self.orders[e.order_id]
-        order.ord_status = PENDING_CANCEL
-        order.updated_us = ts_us
+        self._await_cancel(self.orders[e.order_id], ts_us)
         if e.group_id:
             self.groups[e.group_id].canceling = True
+
+    def _await_cancel(self, order: Order, ts_us: int) -> None:
+        order.ord_status = PENDING_CANCEL
+        order.updated_us = ts_us
 
     def _apply_cancel_rejected(self, e: m.CancelRejected, ts_us: int) -> None:
         order = self.orders.get(e.order_id)
@@ -374,7 +385,8 @@ class Applied(Holdings):
             new.held = order.held
         new.leaves_qty = self._left(new)
         order.replaced_by = new.order_id
-        self._close(account, order, REPLACED, "", ts_us)
+        position = account.position(order.symbol)
+        self._close(account, position, order, REPLACED, "", ts_us)
         new.replaces = order.order_id
         new.ord_status = new.resting_status()
         new.submitted_us = ts_us
@@ -442,7 +454,7 @@ class Applied(Holdings):
             self._shrink_group(order.group, order, e)
         if e.reason == ENTRY_CANCELLED and order.leaves_qty == 0 and order.cum_qty:
             # A take-profit has filled all that its entry brought: there is no more to come.
-            self._close(account, order, FILLED, "", ts_us)
+            self._close(account, position, order, FILLED, "", ts_us)
         else:
             self._rehold(account, order)
         account.forget_if_empty(order.symbol)

@@ -17,7 +17,9 @@ from nexustrade.core.errors import InvariantError
 from nexustrade.core.money import fee, notional, usd_text
 from nexustrade.core.terms import (
     BUY,
+    CANCELED,
     CASH,
+    EXPIRED,
     MAKER,
     MARGIN,
     SELL,
@@ -46,6 +48,7 @@ from nexustrade.matching.messages import (
     OpeningCallBegun,
     Refused,
     Removed,
+    RemovedFields,
     SessionClosed,
     SessionOpened,
     StopElected,
@@ -240,6 +243,8 @@ class OrdersStage(Upkeep):
                 )
             )
             return
+        account = self.accounts[o.account_id]
+        instrument = self.instruments[o.symbol]
         ts_us = self.record(
             OrderAccepted(
                 o.account_id,
@@ -257,7 +262,7 @@ class OrdersStage(Upkeep):
                 o.post_only,
                 o.extended_hours,
                 o.position_intent,
-                self.accounts[o.account_id].stp,
+                account.stp,
                 1,
                 a.reserved,
                 o.order_qty if o.closes and o.side == SELL else 0,
@@ -269,20 +274,23 @@ class OrdersStage(Upkeep):
                 o.hwm_px,
             )
         )
-        self._take_on(o, a.collar_px, a.reserved, a.shrinks, ts_us)
+        self._take_on(account, instrument, o, a.collar_px, a.reserved, a.shrinks, ts_us)
 
     # -- cancel and replace
 
     def _cancel(self, c: CancelOrder) -> None:
-        order = self.orders.get(c.order_id)
-        if order is None or order.account_id != c.account_id:
-            self.emit(CancelRejected(c.account_id, c.order_id, m.UNKNOWN_ORDER))
+        account_id: str = c.account_id
+        order_id: str = c.order_id
+        order = self.orders.get(order_id)
+        if order is None or order.account_id != account_id:
+            self.emit(CancelRejected(account_id, order_id, m.UNKNOWN_ORDER))
         elif order.closed_us:
-            self.emit(CancelRejected(c.account_id, c.order_id, m.ORDER_CLOSED, order.ord_status))
+            self.emit(CancelRejected(account_id, order_id, m.ORDER_CLOSED, order.ord_status))
         elif order.is_pending() or (order.group is not None and order.group.canceling):
-            self.emit(CancelRejected(c.account_id, c.order_id, m.ORDER_PENDING, order.ord_status))
+            self.emit(CancelRejected(account_id, order_id, m.ORDER_PENDING, order.ord_status))
         else:
-            self.emit(CancelRequested(c.account_id, c.order_id, order.symbol))
+            ts_us = self.record(CancelRequested(account_id, order_id, order.symbol))
+            self._await_cancel(order, ts_us)
 
     def _cancel_all(self, c: CancelAllOrders) -> None:
         account = self.accounts.get(c.account_id)
@@ -437,18 +445,21 @@ class OrdersStage(Upkeep):
             self._sell_what_is_called(account, symbol)
 
     def _removed(self, r: Removed) -> None:
-        account = self.accounts.get(r.account_id)
+        order_id, account_id, symbol, leaves_qty, reason, _ = cast(RemovedFields, fields_of(r))
+        account = self.accounts.get(account_id)
         if account is None:
             return
-        order = self.orders.get(r.order_id)
+        order = self.orders.get(order_id)
         if order is None or order.closed_us:
-            raise InvariantError(f"removed order {r.order_id} is open")
-        if r.reason == END_OF_DAY or r.reason == EXPIRE_TIME:
-            self.emit(OrderExpired(r.account_id, r.order_id, r.leaves_qty, r.reason))
+            raise InvariantError(f"removed order {order_id} is open")
+        if reason == END_OF_DAY or reason == EXPIRE_TIME:
+            ts_us = self.record(OrderExpired(account_id, order_id, leaves_qty, reason))
+            self._end(order, EXPIRED, reason, ts_us)
         else:
-            self.emit(OrderCanceled(r.account_id, r.order_id, r.leaves_qty, r.reason))
+            ts_us = self.record(OrderCanceled(account_id, order_id, leaves_qty, reason))
+            self._end(order, CANCELED, reason, ts_us)
         if account.liquidations:
-            self._sell_what_is_called(account, r.symbol)
+            self._sell_what_is_called(account, symbol)
 
     def _amended(self, a: Amended) -> None:
         if a.account_id in self.accounts:

@@ -320,7 +320,7 @@ class Position:
         """
         if order.group is not None and order.role != ENTRY:
             return
-        leaves = sign * order.leaves_qty
+        leaves = order.leaves_qty if sign > 0 else -order.leaves_qty
         if order.side == BUY:
             if order.closes:
                 self.covered_qty += leaves
@@ -452,10 +452,17 @@ class Account:
         return position
 
     def forget_if_empty(self, symbol: str) -> None:
-        """Drop a position that holds and promises nothing, so that memory stays bounded."""
+        """Drop the position in a symbol if it holds and promises nothing."""
         position = self.positions.get(symbol)
-        if self.overdrawn and not (position is not None and position.overdrawn()):
+        if position is not None:
+            self.forget(position)
+        elif self.overdrawn:
             self.overdrawn.pop(symbol, None)
-        if position is not None and position.empty():
+
+    def forget(self, position: Position) -> None:
+        """Drop a position that holds and promises nothing, so that memory stays bounded."""
+        if self.overdrawn and not position.overdrawn():
+            self.overdrawn.pop(position.symbol, None)
+        if position.empty():
             check(position.cost_e12 == 0, "an empty position has no cost")
-            del self.positions[symbol]
+            del self.positions[position.symbol]

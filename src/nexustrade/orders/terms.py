@@ -56,6 +56,7 @@ _TYPE_NAMES: Final[dict[str, str]] = {
     TRAILING_STOP: "trailing stop",
 }
 _NO_FACTS: Final[dict[str, str]] = {}
+_NO_SHRINKS: Final[dict[str, int]] = {}
 
 
 class Assessment:
@@ -72,7 +73,7 @@ class Assessment:
         self.facts: dict[str, str] = _NO_FACTS
         self.collar_px: int = 0
         self.reserved: int = 0
-        self.shrinks: dict[str, int] = {}
+        self.shrinks: dict[str, int] = _NO_SHRINKS
 
     def refuse(self, reason: str, text: str, field: str = "") -> "Assessment":
         """Turn it into a rejection."""
