@@ -583,6 +583,8 @@ def running(order: Order, limit_px: int) -> Order:
 
 def _resting(order: Order) -> Order:
     """An order with what `Rested` says of it and no more: what it was before is over."""
+    if order.is_plain():
+        return order
     resting = Order(
         order.order_id,
         order.account_id,

@@ -93,8 +93,7 @@ class Applied(Holdings):
 
     def pass_time(self, ts_us: int) -> None:
         """Closed orders are forgotten after a while."""
-        closed = self.closed
-        if closed and closed[0].closed_us + self.closed_keep_us < ts_us:
+        if ts_us > self._forget_us:
             self._forget_old(ts_us)
 
     def _forget_old(self, ts_us: int) -> None:
@@ -104,6 +103,8 @@ class Applied(Holdings):
             self._forget(self.closed.popleft())
         while self.closed_groups and self.closed_groups[0].closed_us < limit_us:
             del self.groups[self.closed_groups.popleft().group_id]
+        oldest_us = self.closed[0].closed_us if self.closed else ts_us
+        self._forget_us = oldest_us + self.closed_keep_us
 
     def _apply_of_group(self, kind: int, event: Message, ts_us: int) -> None:
         if kind == 10:

@@ -33,6 +33,8 @@ class Holdings(Stage):
         self.closed: deque[Order] = deque()
         self.groups: dict[str, Group] = {}
         self.closed_groups: deque[Group] = deque()
+        # No closed order is old enough to be forgotten before this.
+        self._forget_us: int = 0
         # What groups gave up for orders, by order: it goes back when the order cannot have it.
         self.loans: dict[str, dict[str, int]] = {}
         # Trades that were undone ("symbol:trade_id"), so that none is twice.

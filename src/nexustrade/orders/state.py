@@ -6,6 +6,8 @@ Only `domain.OrdersStage.apply` changes these objects. Each can write itself as 
 
 from typing import Any, cast
 
+from mypy_extensions import mypyc_attr
+
 from nexustrade.core.codec import fields_of
 from nexustrade.core.errors import check
 from nexustrade.core.money import QTY_MAX, average_price, divide_half_even
@@ -20,6 +22,7 @@ from nexustrade.orders.messages import (
 from nexustrade.orders.settling import Dues, Standing, Unsettled
 
 
+@mypyc_attr(acyclic=True)
 class Order:
     """An order from acceptance on. `leaves_qty` is open; 0 once closed.
 
@@ -281,6 +284,7 @@ def order_from(row: list[Any], groups: dict[str, Group]) -> Order:
     return order
 
 
+@mypyc_attr(acyclic=True)
 class Position:
     """Shares of one symbol, below 0 when short, and what they cost in 1e-12 USD (same sign).
 

@@ -6,6 +6,8 @@ Pure: they look at the terms, the instrument and the time, and leave what is wro
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from nexustrade.core.money import PRICE_ONE, QTY_ONE, notional, price_text, qty_text, usd_text
 from nexustrade.core.terms import (
     BRACKET,
@@ -59,6 +61,7 @@ _NO_FACTS: Final[dict[str, str]] = {}
 _NO_SHRINKS: Final[dict[str, int]] = {}
 
 
+@mypyc_attr(acyclic=True)
 class Assessment:
     """A new order with what it holds if it is accepted, or why it is rejected (`reason`).
 
