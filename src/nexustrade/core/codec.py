@@ -29,6 +29,7 @@ __all__ = [
     "decode",
     "encode",
     "exact_decimals",
+    "fields_of",
     "register",
     "registered",
     "upcaster",
@@ -41,7 +42,10 @@ _OPTIONAL: Final = -1
 
 _UNSET: Final[Any] = msgspec.UNSET
 _NODEFAULT: Final[Any] = msgspec.NODEFAULT
-_astuple: Final[Any] = msgspec.structs.astuple
+fields_of: Final[Any] = msgspec.structs.astuple
+"""All fields of a message, in their order. Where most are wanted, compiled code reads them so:
+cast to the tuple's type and unpacked, a field costs a third of what reading the attribute does."""
+
 _encode_wire: Final[Any] = msgspec.json.Encoder(order="deterministic").encode
 _encode_sorted: Final[Any] = msgspec.json.Encoder(order="sorted").encode
 _decode_json: Final[Any] = msgspec.json.Decoder().decode
@@ -141,7 +145,7 @@ def upcaster(
 def encode(message: Message) -> bytes:
     """The canonical JSON of a message, without its name (which is a column, a topic or a key)."""
     shape = _shapes_by_class[type(message)]
-    values: tuple[Any, ...] = _astuple(message)
+    values: tuple[Any, ...] = fields_of(message)
     places = shape.places
     defaults = shape.defaults
     wire_values: list[Any] = []
@@ -177,7 +181,7 @@ def decode(name: str, payload: bytes | str) -> Message:
         wire = None
     if wire is None or wire.v != shape.version:
         wire = _lifted(shape, payload)
-    values = list(_astuple(wire))
+    values = list(fields_of(wire))
     values.pop()  # the version
     for place, decimals in shape.decimals:
         value = values[place]

@@ -13,6 +13,8 @@ only in the functions of this module that say so.
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
+from mypy_extensions import i64
+
 from nexustrade.core.errors import InputError
 
 QTY_ONE: Final = 100_000_000
@@ -40,6 +42,9 @@ _POWERS_OF_TEN: Final[list[int]] = [10**exponent for exponent in range(19)]
 
 _TEXT_LEN_MAX: Final = 48
 """Longest number text looked at; anything longer is refused before it is parsed."""
+
+_DIGITS_MAX: Final = 18
+"""Digits that a machine integer holds, whatever they are."""
 
 _BITS_MAX: Final = 160
 """Longest integer looked at; 48 digits are fewer bits."""
@@ -156,6 +161,34 @@ def unscaled(field: str, text: str, decimals: int) -> int:
 
     Unlike the parsers above it knows no range and takes no exponent: it reads what we wrote.
     """
+    if len(text) + decimals <= _DIGITS_MAX:
+        # Short enough for machine integers: most are, and every event that is replayed has some.
+        short: i64 = 0
+        digits_count: i64 = 0
+        places_left: i64 = decimals
+        after_point: bool = False
+        for at in range(len(text)):
+            code = ord(text[at])
+            if 48 <= code <= 57:
+                short = short * 10 + (code - 48)
+                digits_count += 1
+                if after_point:
+                    places_left -= 1
+            elif code == 46 and not after_point:
+                after_point = True
+            else:
+                digits_count = 0
+                break
+        if digits_count > 0 and places_left >= 0:
+            while places_left > 0:
+                short *= 10
+                places_left -= 1
+            return short
+    return _unscaled_long(field, text, decimals)
+
+
+def _unscaled_long(field: str, text: str, decimals: int) -> int:
+    """As `unscaled`, for text of any length and sign, and with an error for what is none."""
     digits = text
     point = text.find(".")
     places = 0
@@ -195,7 +228,8 @@ def usd_text(cents: int) -> str:
 def divide_half_even(numerator: int, denominator: int) -> int:
     """The quotient rounded to the nearest integer, ties to even; `denominator` > 0."""
     quotient = numerator // denominator
-    twice = 2 * (numerator - quotient * denominator)
+    rest = numerator % denominator
+    twice = rest + rest
     if twice > denominator or (twice == denominator and quotient & 1):
         quotient += 1
     return quotient

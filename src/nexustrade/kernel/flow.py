@@ -4,9 +4,19 @@ An output for a partition hosted here is run at once, until nothing is left; wha
 place is left to the log. Pure: what is new is collected, for the runtime to commit.
 """
 
+from typing import Any
+
 from nexustrade.core.codec import Message
 from nexustrade.kernel.routing import Routing
 from nexustrade.kernel.stage import Recorded, Stage
+
+
+class Takers:
+    """Who takes the messages of a class, where that depends on nothing else about them."""
+
+    def __init__(self, name: str, stages: list[Stage]) -> None:
+        self.name = name
+        self.stages = stages
 
 
 class Flow:
@@ -16,20 +26,28 @@ class Flow:
         self.stages = stages
         self.routing = routing
         self.events: list[Recorded] = []
+        # By class of message; with one partition of each stage soon every class is here.
+        self._command_takers: dict[Any, Takers] = {}
+        self._event_takers: dict[Any, Takers] = {}
 
     def run(self, command: Message, now_us: int) -> list[Recorded]:
         """Run a command to its last effect; returns the events of the stages that took it.
 
         Those that followed are among them: a client hears what became of its command in the book.
         """
+        takers = self._command_takers.get(type(command))
+        if takers is None:
+            takers = self._takers_of_command(command)
         events = self.events
         start = len(events)
-        cause = type(command).__name__
-        shards = self.routing.command(command)
-        for shard in shards:
+        for stage in takers.stages:
             first = len(events)
-            self.stages[shard].take_into(events, command, now_us, cause)
+            stage.take_into(events, command, now_us, takers.name)
             self._follow(first, now_us)
+        if len(takers.stages) == 1:
+            shard = takers.stages[0].shard
+            return [recorded for recorded in events[start:] if recorded.shard == shard]
+        shards = [stage.shard for stage in takers.stages]
         return [recorded for recorded in events[start:] if recorded.shard in shards]
 
     def deliver(self, target: str, source: str, seq: int, event: Message, now_us: int) -> None:
@@ -59,11 +77,29 @@ class Flow:
     def _follow(self, at: int, now_us: int) -> None:
         """Hand each new event to the partitions that take it; what that brings comes after."""
         events = self.events
+        known = self._event_takers
         while at < len(events):
             recorded = events[at]
             at += 1
-            for target in self.routing.event(recorded.event):
-                stage = self.stages.get(target)
-                if stage is not None:
-                    cause = f"{recorded.shard}:{recorded.seq}"
-                    stage.take_into(events, recorded.event, now_us, cause)
+            event = recorded.event
+            takers = known.get(type(event))
+            if takers is None:
+                takers = self._takers_of_event(event)
+            if takers.stages:
+                cause = f"{recorded.shard}:{recorded.seq}"
+                for stage in takers.stages:
+                    stage.take_into(events, event, now_us, cause)
+
+    def _takers_of_command(self, command: Message) -> Takers:
+        stages = [self.stages[shard] for shard in self.routing.command(command)]
+        takers = Takers(type(command).__name__, stages)
+        if self.routing.is_fixed(type(command)):
+            self._command_takers[type(command)] = takers
+        return takers
+
+    def _takers_of_event(self, event: Message) -> Takers:
+        hosted = [shard for shard in self.routing.event(event) if shard in self.stages]
+        takers = Takers(type(event).__name__, [self.stages[shard] for shard in hosted])
+        if self.routing.is_fixed(type(event)):
+            self._event_takers[type(event)] = takers
+        return takers

@@ -113,6 +113,13 @@ class Routing:
         way = _EVENTS.get(type(event), 0)
         return self._targets(way, event) if way else _NOBODY
 
+    def is_fixed(self, cls: type[Message]) -> bool:
+        """Whether messages of a class all go the same way, whatever they say."""
+        way = _COMMANDS.get(cls, 0) or _EVENTS.get(cls, 0)
+        if way == _SYMBOL:
+            return len(self.matching_shards) == 1
+        return len(self.orders_shards) == 1 if way in (_ACCOUNT, _TRADE) else True
+
     def _targets(self, way: int, message: Any) -> list[str]:
         if way == _ACCOUNT:
             return self._one[self.orders_of(message.account_id)]

@@ -5,12 +5,18 @@ Replay calls `apply` on the stored events, so that live and replayed state are e
 construction. The base keeps the stream's numbers and times.
 """
 
+from mypy_extensions import mypyc_attr
+
 from nexustrade.core.codec import Message
 from nexustrade.core.errors import InvariantError
 
 
+@mypyc_attr(acyclic=True)
 class Recorded:
-    """One event of a stream: its number, its time (microseconds) and what caused it."""
+    """One event of a stream: its number, its time (microseconds) and what caused it.
+
+    Nothing it holds can lead back to it, so the garbage collector need not look at it (`acyclic`).
+    """
 
     def __init__(self, shard: str, seq: int, ts_us: int, cause: str, event: Message) -> None:
         self.shard = shard
@@ -46,13 +52,23 @@ class Stage:
 
     def emit(self, event: Message) -> None:
         """Number and time an event, strictly after the one before, and apply it."""
+        self.apply(event, self.record(event))
+
+    def record(self, event: Message) -> int:
+        """Number and time an event; the caller applies it at once, with the time returned.
+
+        For frequent events: what the event was just made of is at hand, and is given to the
+        function that `apply` calls with the same values read from the event.
+        """
         ts_us = self.ts_us + 1
         if self._now_us > ts_us:
             ts_us = self._now_us
-        self.seq += 1
+        seq = self.seq + 1
+        self.seq = seq
         self.ts_us = ts_us
-        self.apply(event, ts_us)
-        self.emitted.append(Recorded(self.shard, self.seq, ts_us, self._cause, event))
+        self.emitted.append(Recorded(self.shard, seq, ts_us, self._cause, event))
+        self.pass_time(ts_us)
+        return ts_us
 
     def replay(self, seq: int, ts_us: int, event: Message) -> None:
         """Fold a stored event: the next of the stream, or a broken invariant."""
@@ -62,7 +78,11 @@ class Stage:
             raise InvariantError(f"{self.shard}: time of event {seq} does not rise")
         self.seq = seq
         self.ts_us = ts_us
+        self.pass_time(ts_us)
         self.apply(event, ts_us)
+
+    def pass_time(self, ts_us: int) -> None:
+        """What changes by time alone, before the event of that time is applied."""
 
     def decide(self, message: Message) -> None:
         """Emit the events that follow from a message."""

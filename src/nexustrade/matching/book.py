@@ -110,6 +110,11 @@ class Order:
         """Whether what is left of the order may stand in the book."""
         return not (self.ord_type == MARKET or self.budget > 0 or self.time_in_force in (IOC, FOK))
 
+    def is_plain(self) -> bool:
+        """Whether it has none of the terms that end when an order rests."""
+        waited = self.stop_px or self.trail_px or self.trail_ppm or self.hwm_px or self.print_px
+        return not waited and self.budget == 0 and self.step == 1
+
     def reach(self) -> int:
         """The rank of the worst opposite level the order may trade with."""
         if self.limit_px == 0:

@@ -8,11 +8,11 @@ The state and how events change it is in `state`, what follows from trades in `e
 """
 
 from heapq import heappop
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
-from nexustrade.core.codec import Message
+from nexustrade.core.codec import Message, fields_of
 from nexustrade.core.errors import InvariantError
 from nexustrade.core.terms import (
     BUY,
@@ -103,6 +103,7 @@ from nexustrade.orders.messages import (
     GroupAccepted,
     GroupAmendRequested,
     OrderAccepted,
+    OrderAcceptedFields,
     ReplaceRequested,
     RestrictInstrument,
 )
@@ -164,32 +165,55 @@ class MatchingStage(Exits):
 
     # ---- new orders
 
-    def _decide_order(self, message: Any) -> None:
-        ord_type: str = message.ord_type
-        cap: int = message.order_qty
-        budget: int = message.notional
+    def _decide_order(self, message: Message) -> None:
+        (
+            account_id,
+            order_id,
+            _cl_ord_id,
+            symbol,
+            side,
+            ord_type,
+            time_in_force,
+            order_qty,
+            budget,
+            limit_px,
+            collar_px,
+            expire_us,
+            post_only,
+            _extended_hours,
+            _position_intent,
+            stp,
+            step,
+            _reserved,
+            reserved_qty,
+            cover_qty,
+            stop_px,
+            trail_px,
+            trail_ppm,
+            shrinks,
+            _hwm_px,
+        ) = cast(OrderAcceptedFields, fields_of(message))
         order = Order(
-            message.order_id,
-            message.account_id,
-            message.side == BUY,
-            message.collar_px if ord_type == MARKET else message.limit_px,
-            cap if cap or not budget else UNBOUNDED,
-            message.time_in_force,
-            message.stp,
-            message.symbol,
+            order_id,
+            account_id,
+            side == BUY,
+            collar_px if ord_type == MARKET else limit_px,
+            order_qty if order_qty or not budget else UNBOUNDED,
+            time_in_force,
+            stp,
+            symbol,
             ord_type,
             0,
-            message.expire_us,
-            message.post_only,
+            expire_us,
+            post_only,
             budget,
-            message.step,
+            step,
         )
-        if message.stop_px or message.trail_px or message.trail_ppm:
-            order.stop_px = message.stop_px
-            order.trail_px = message.trail_px
-            order.trail_ppm = message.trail_ppm
-        order.reduces = message.reserved_qty > 0 or message.cover_qty > 0
-        if message.shrinks and not self._shrink(message.shrinks):
+        order.stop_px = stop_px
+        order.trail_px = trail_px
+        order.trail_ppm = trail_ppm
+        order.reduces = reserved_qty > 0 or cover_qty > 0
+        if shrinks and not self._shrink(shrinks):
             self.emit_removed(order, SHARES_SOLD)
             return
         self._arrive(order)

@@ -8,7 +8,7 @@ elect others behind it. So every effect is in the batch of its cause, and no gro
 cancelled between two commands.
 """
 
-from typing import Final
+from typing import Final, cast
 
 from nexustrade.core.errors import InvariantError
 from nexustrade.core.money import PPM_ONE
@@ -552,15 +552,16 @@ class Exits(MatchingState):
     def emit_removed(self, order: Order, reason: str) -> None:
         """Emit `Removed`; what a notional order has left is money, so its quantity left is 0."""
         leaves_qty = 0 if order.budget else order.leaves_qty
-        self.emit(
+        ts_us = self.record(
             Removed(
                 order.order_id, order.account_id, order.symbol, leaves_qty, reason, order.group_id
             )
         )
+        self.drop(order.symbol, order.order_id, order.group_id, ts_us)
 
     def emit_rested(self, order: Order) -> None:
         """Emit `Rested`."""
-        self.emit(
+        ts_us = self.record(
             Rested(
                 order.order_id,
                 order.account_id,
@@ -578,6 +579,7 @@ class Exits(MatchingState):
                 order.reduces,
             )
         )
+        self.rest(_resting(order), ts_us)
 
 
 class EventTape(Tape):
@@ -589,9 +591,11 @@ class EventTape(Tape):
     def trade(self, book: Book, maker: Order, taker: Order, qty: int) -> None:
         """Emit `Traded` and what it means for the groups of the two orders."""
         stage = self.stage
-        stage.emit(
+        trade_id = stage.trade_id + 1
+        done = taker.leaves_qty == 0
+        ts_us = stage.record(
             Traded(
-                stage.trade_id + 1,
+                trade_id,
                 taker.symbol,
                 BUY if taker.is_buy else SELL,
                 maker.limit_px,
@@ -601,12 +605,20 @@ class EventTape(Tape):
                 maker.leaves_qty - qty,
                 taker.order_id,
                 taker.account_id,
-                taker.leaves_qty == 0,
+                done,
                 False,
                 maker.group_id,
                 taker.group_id,
             )
         )
+        listed = cast(ListedBook, book)
+        stage.trade(listed, maker, trade_id, maker.limit_px, qty, ts_us)
+        if listed.elected or stage.queued:
+            stage.trade_waiting(listed, taker.order_id, qty, done)
+        if maker.group_id:
+            stage.count_fill(maker.group_id, maker.order_id, qty, maker.leaves_qty == 0)
+        if taker.group_id:
+            stage.count_fill(taker.group_id, taker.order_id, qty, done)
         stage.note_print(maker.limit_px)
         if maker.group_id:
             stage.group_traded(maker.group_id, maker.order_id, qty)
@@ -636,6 +648,29 @@ def running(order: Order, limit_px: int) -> Order:
     if taker.reduces and taker.stp != STP_ALLOW:
         taker.stp = STP_OLDEST
     return taker
+
+
+def _resting(order: Order) -> Order:
+    """An order with what `Rested` says of it and no more: what it was before is over."""
+    if order.is_plain():
+        return order
+    resting = Order(
+        order.order_id,
+        order.account_id,
+        order.is_buy,
+        order.limit_px,
+        order.leaves_qty,
+        order.time_in_force,
+        order.stp,
+        order.symbol,
+        order.ord_type,
+        order.cum_qty,
+        order.expire_us,
+        order.post_only,
+    )
+    resting.group_id = order.group_id
+    resting.reduces = order.reduces
+    return resting
 
 
 def copy_of(order: Order) -> Order:

@@ -6,77 +6,77 @@ below. Everything it emits is an event; the orders stages read the events back a
 executions. 0 and "" stand for "none".
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from nexustrade.core.codec import Message, Price, Qty, Usd, register
 
 # Reasons for which an order leaves the book or never gets there.
-BY_REQUEST = "BY_REQUEST"
-UNFILLED_REMAINDER = "UNFILLED_REMAINDER"
+BY_REQUEST: Final = "BY_REQUEST"
+UNFILLED_REMAINDER: Final = "UNFILLED_REMAINDER"
 """The rest of an IOC or market order, or a FOK order that could not be filled at once."""
-SELF_TRADE = "SELF_TRADE"
-POST_ONLY = "POST_ONLY"
+SELF_TRADE: Final = "SELF_TRADE"
+POST_ONLY: Final = "POST_ONLY"
 """A post-only order would have taken liquidity."""
-END_OF_DAY = "END_OF_DAY"
-EXPIRE_TIME = "EXPIRE_TIME"
-MARKET_CLOSED = "MARKET_CLOSED"
+END_OF_DAY: Final = "END_OF_DAY"
+EXPIRE_TIME: Final = "EXPIRE_TIME"
+MARKET_CLOSED: Final = "MARKET_CLOSED"
 """An order that may not rest arrived outside the session."""
-REDUCED_TO_FILLED = "REDUCED_TO_FILLED"
+REDUCED_TO_FILLED: Final = "REDUCED_TO_FILLED"
 """A replace asked for no more than what is filled already."""
-UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
+UNKNOWN_SYMBOL: Final = "UNKNOWN_SYMBOL"
 """The symbol has no book here."""
 
-STOP_WOULD_TRIGGER = "STOP_WOULD_TRIGGER"
+STOP_WOULD_TRIGGER: Final = "STOP_WOULD_TRIGGER"
 """A stop price that the last trade has reached already."""
-SIBLING_FILLED = "SIBLING_FILLED"
+SIBLING_FILLED: Final = "SIBLING_FILLED"
 """The other leg of its group was filled."""
-SIBLING_ELECTED = "SIBLING_ELECTED"
+SIBLING_ELECTED: Final = "SIBLING_ELECTED"
 """The stop-loss of its group was elected."""
-GROUP_CANCELLED = "GROUP_CANCELLED"
+GROUP_CANCELLED: Final = "GROUP_CANCELLED"
 """The other leg, or the whole group, was cancelled."""
-ENTRY_CANCELLED = "ENTRY_CANCELLED"
+ENTRY_CANCELLED: Final = "ENTRY_CANCELLED"
 """The entry of its bracket ended without the fills that it was for."""
-POSITION_SHRUNK = "POSITION_SHRUNK"
+POSITION_SHRUNK: Final = "POSITION_SHRUNK"
 """Another sale took the shares; the group allows it (`auto_shrink`)."""
-SHARES_SOLD = "SHARES_SOLD"
+SHARES_SOLD: Final = "SHARES_SOLD"
 """The group that was to give up shares for this order has sold them."""
-OCO_PRICES_DO_NOT_STRADDLE = "OCO_PRICES_DO_NOT_STRADDLE"
+OCO_PRICES_DO_NOT_STRADDLE: Final = "OCO_PRICES_DO_NOT_STRADDLE"
 """The legs do not have the price of the market between them."""
-MISSED_AUCTION = "MISSED_AUCTION"
+MISSED_AUCTION: Final = "MISSED_AUCTION"
 """An order for an auction that came after it, or that the auction did not fill."""
-NO_MATCHING = "NO_MATCHING"
+NO_MATCHING: Final = "NO_MATCHING"
 """An order that must trade at once came while the book does not match (call, halt)."""
 
 # Why a leg is reduced: a fill of its sibling, or one of the above.
-SIBLING_FILL = "SIBLING_FILL"
-AMENDED = "AMENDED"
+SIBLING_FILL: Final = "SIBLING_FILL"
+AMENDED: Final = "AMENDED"
 
 # Why a group is closed.
-TP_FILLED = "TP_FILLED"
-SL_FILLED = "SL_FILLED"
-GROUP_CLOSED_CANCELLED = "CANCELLED"
-GROUP_CLOSED_EXPIRED = "EXPIRED"
+TP_FILLED: Final = "TP_FILLED"
+SL_FILLED: Final = "SL_FILLED"
+GROUP_CLOSED_CANCELLED: Final = "CANCELLED"
+GROUP_CLOSED_EXPIRED: Final = "EXPIRED"
 
 # Why a cancel or a replace is refused.
-UNKNOWN_ORDER = "UNKNOWN_ORDER"
-TOO_LATE = "TOO_LATE"
+UNKNOWN_ORDER: Final = "UNKNOWN_ORDER"
+TOO_LATE: Final = "TOO_LATE"
 """The stop has been elected: only its limit price and a cancel are left to ask for."""
-HALTED = "HALTED"
+HALTED: Final = "HALTED"
 """While a book is halted orders may be cancelled, not changed."""
 
-NOT_HALTED = "NOT_HALTED"
+NOT_HALTED: Final = "NOT_HALTED"
 """A symbol is split while it is halted, and by sensible numbers."""
-SPLIT = "SPLIT"
+SPLIT: Final = "SPLIT"
 """A split left it with a quantity that nobody can trade."""
-ENTRY_ALIVE = "ENTRY_ALIVE"
+ENTRY_ALIVE: Final = "ENTRY_ALIVE"
 """The quantity of a bracket is its entry's while that is open."""
 
 # Why the phase of a book changes.
-PRICE_BAND = "PRICE_BAND"
-ELECTIONS_MAX = "ELECTIONS_MAX"
-CASCADE_COLLAR = "CASCADE_COLLAR"
-OPERATOR = "OPERATOR"
-CALL_ENDED = "CALL_ENDED"
+PRICE_BAND: Final = "PRICE_BAND"
+ELECTIONS_MAX: Final = "ELECTIONS_MAX"
+CASCADE_COLLAR: Final = "CASCADE_COLLAR"
+OPERATOR: Final = "OPERATOR"
+CALL_ENDED: Final = "CALL_ENDED"
 
 
 class DefineInstrument(Message, frozen=True, gc=False):
@@ -272,6 +272,12 @@ class Rested(Message, frozen=True, gc=False):
     group_id: str = ""
     ord_type: str = "LIMIT"
     reduces: bool = False
+
+
+RestedFields = tuple[
+    str, str, str, str, str, int, int, int, str, int, bool, str, str, bool
+]  # fmt: skip
+"""What `fields_of` gives for `Rested`."""
 
 
 class Parked(Message, frozen=True, gc=False):
@@ -494,6 +500,12 @@ class Traded(Message, frozen=True, gc=False):
     taker_group_id: str = ""
 
 
+TradedFields = tuple[
+    int, str, str, int, int, str, str, int, str, str, bool, bool, str, str
+]  # fmt: skip
+"""What `fields_of` gives for `Traded`."""
+
+
 class Removed(Message, frozen=True, gc=False):
     """An order is no longer working, or never came to rest; `leaves_qty` was still open.
 
@@ -506,6 +518,10 @@ class Removed(Message, frozen=True, gc=False):
     leaves_qty: Qty
     reason: str
     group_id: str = ""
+
+
+RemovedFields = tuple[str, str, str, int, str, str]
+"""What `fields_of` gives for `Removed`."""
 
 
 class Decremented(Message, frozen=True, gc=False):

@@ -10,12 +10,12 @@ ones, until that end.
 """
 
 from heapq import heapify, heappush
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from nexustrade.core import codec
-from nexustrade.core.codec import Message
+from nexustrade.core.codec import Message, fields_of
 from nexustrade.core.errors import InvariantError, check
 from nexustrade.core.terms import (
     BUY,
@@ -63,11 +63,13 @@ from nexustrade.matching.messages import (
     Refused,
     Removed,
     Rested,
+    RestedFields,
     SessionClosed,
     SessionOpened,
     StopActivated,
     StopElected,
     Traded,
+    TradedFields,
     TrailRaised,
     Uncrossed,
 )
@@ -253,57 +255,76 @@ class MatchingState(Stage):
         elif not isinstance(event, GroupRefused):
             raise InvariantError(f"{self.shard} does not know {type(event).__name__}")
 
-    def _apply_traded(self, event: Any, ts_us: int) -> None:
-        book = self.books[event.symbol]
-        maker = book.orders[event.maker_order_id]
-        qty: int = event.last_qty
-        if maker.leaves_qty != qty + int(event.maker_leaves_qty):
+    def _apply_traded(self, event: Message, ts_us: int) -> None:
+        (
+            trade_id,
+            symbol,
+            _taker_side,
+            px,
+            qty,
+            maker_order_id,
+            _maker_account_id,
+            maker_leaves_qty,
+            taker_order_id,
+            _taker_account_id,
+            taker_done,
+            auction,
+            maker_group_id,
+            taker_group_id,
+        ) = cast(TradedFields, fields_of(event))
+        book = self.books[symbol]
+        maker = book.orders[maker_order_id]
+        if maker.leaves_qty != qty + maker_leaves_qty:
             raise InvariantError(f"{self.shard}: the maker keeps what it had less the fill")
+        self.trade(book, maker, trade_id, px, qty, ts_us)
+        if auction:
+            taker = book.orders[taker_order_id]
+            book.fill(taker, qty)
+            if taker.leaves_qty == 0 and taker.expire_us:
+                del self.expiring[taker.order_id]
+        elif book.elected or self.queued:
+            self.trade_waiting(book, taker_order_id, qty, taker_done)
+        if maker_group_id:
+            self.count_fill(maker_group_id, maker_order_id, qty, maker_leaves_qty == 0)
+        if taker_group_id:
+            self.count_fill(taker_group_id, taker_order_id, qty, taker_done)
+
+    def trade(
+        self, book: ListedBook, maker: Order, trade_id: int, px: int, qty: int, ts_us: int
+    ) -> None:
+        """Carry out a trade for its maker and its book."""
         book.fill(maker, qty)
         if maker.leaves_qty == 0 and maker.expire_us:
             del self.expiring[maker.order_id]
-        px: int = event.last_px
         if px != book.last_px:
             book.last_px = px
             self._compare_mark(book)
         book.last_qty = qty
         book.last_trade_us = ts_us
-        book.last_trade_id = event.trade_id
-        self.trade_id = event.trade_id
+        book.last_trade_id = trade_id
+        self.trade_id = trade_id
         book.touch(ts_us)
-        if event.auction:
-            taker = book.orders[event.taker_order_id]
-            book.fill(taker, qty)
-            if taker.leaves_qty == 0 and taker.expire_us:
-                del self.expiring[taker.order_id]
-        elif book.elected or self.queued:
-            self._apply_traded_waiting(book, event, qty)
-        if event.maker_group_id:
-            self._count_fill(
-                event.maker_group_id, event.maker_order_id, qty, event.maker_leaves_qty == 0
-            )
-        if event.taker_group_id:
-            self._count_fill(event.taker_group_id, event.taker_order_id, qty, event.taker_done)
 
-    def _apply_traded_waiting(self, book: ListedBook, event: Any, qty: int) -> None:
+    def trade_waiting(self, book: ListedBook, taker_order_id: str, qty: int, done: bool) -> None:
         """The taker may be an elected stop or come out of the queue: it stays to its last event."""
-        taker = book.elected.get(event.taker_order_id)
+        taker = book.elected.get(taker_order_id)
         if taker is not None:
             taker.cum_qty += qty
             taker.leaves_qty -= qty
-            if event.taker_done:
+            if done:
                 self._forget_elected(book, taker)
             return
-        taker = self.queued.get(event.taker_order_id)
+        taker = self.queued.get(taker_order_id)
         if taker is not None:
             taker.cum_qty += qty
             if taker.leaves_qty != UNBOUNDED:
                 taker.leaves_qty -= qty
                 self.queue.qty -= qty
-            if event.taker_done:
+            if done:
                 self._unqueue(taker)
 
-    def _count_fill(self, group_id: str, order_id: str, qty: int, done: bool) -> None:
+    def count_fill(self, group_id: str, order_id: str, qty: int, done: bool) -> None:
+        """A trade of an order of a group counts in the group."""
         group = self.groups[group_id]
         if order_id == group.tp_order_id:
             group.tp_cum_qty += qty
@@ -314,25 +335,45 @@ class MatchingState(Stage):
             if done:
                 group.entry_alive = False
 
-    def _apply_rested(self, event: Any, ts_us: int) -> None:
-        book = self.books[event.symbol]
-        self._leave_waiting(book, event.order_id)
+    def _apply_rested(self, event: Message, ts_us: int) -> None:
+        (
+            order_id,
+            account_id,
+            symbol,
+            side,
+            time_in_force,
+            limit_px,
+            leaves_qty,
+            expire_us,
+            stp,
+            cum_qty,
+            post_only,
+            group_id,
+            ord_type,
+            reduces,
+        ) = cast(RestedFields, fields_of(event))
         order = Order(
-            event.order_id,
-            event.account_id,
-            event.side == BUY,
-            event.limit_px,
-            event.leaves_qty,
-            event.time_in_force,
-            event.stp,
-            event.symbol,
-            event.ord_type,
-            event.cum_qty,
-            event.expire_us,
-            event.post_only,
+            order_id,
+            account_id,
+            side == BUY,
+            limit_px,
+            leaves_qty,
+            time_in_force,
+            stp,
+            symbol,
+            ord_type,
+            cum_qty,
+            expire_us,
+            post_only,
         )
-        order.group_id = event.group_id
-        order.reduces = event.reduces
+        order.group_id = group_id
+        order.reduces = reduces
+        self.rest(order, ts_us)
+
+    def rest(self, order: Order, ts_us: int) -> None:
+        """Put an order into its book; it waits nowhere else any more."""
+        book = self.books[order.symbol]
+        self._leave_waiting(book, order.order_id)
         book.rest(order)
         book.touch(ts_us)
         if order.expire_us:
@@ -399,11 +440,15 @@ class MatchingState(Stage):
         order.limit_px = event.limit_px
 
     def _apply_removed(self, event: Any, ts_us: int) -> None:
-        if event.group_id:
-            self.groups[event.group_id].entry_alive = False
-        book = self.books.get(event.symbol)
+        self.drop(event.symbol, event.order_id, event.group_id, ts_us)
+
+    def drop(self, symbol: str, order_id: str, group_id: str, ts_us: int) -> None:
+        """An order is gone; as the entry of a group it lives no longer."""
+        if group_id:
+            self.groups[group_id].entry_alive = False
+        book = self.books.get(symbol)
         if book is not None:
-            self._take_out(book, event.order_id, ts_us)
+            self._take_out(book, order_id, ts_us)
 
     def _take_out(self, book: ListedBook, order_id: str, ts_us: int) -> None:
         """An order is gone, wherever it was; one that was matching was nowhere."""

@@ -5,7 +5,7 @@ Live and on replay alike. Nothing is decided here: what an event says has happen
 
 from typing import Any, Final, cast
 
-from nexustrade.core.codec import Message
+from nexustrade.core.codec import Message, fields_of
 from nexustrade.core.errors import InvariantError, check
 from nexustrade.core.money import divide_up
 from nexustrade.core.terms import (
@@ -35,7 +35,7 @@ from nexustrade.orders import messages as m
 from nexustrade.orders import risk, settling, terms
 from nexustrade.orders.groups import ACTIVE, ELECTED, WAITING, Group, exit_side
 from nexustrade.orders.holdings import Holdings
-from nexustrade.orders.state import Account, Instrument, Order, order_of
+from nexustrade.orders.state import Account, Instrument, Order, accepted_order
 
 BUSTED_MAX: Final = 10_000
 """Undone trades that are remembered; beyond, the oldest is forgotten."""
@@ -74,13 +74,13 @@ class Applied(Holdings):
             self._apply_cancel_requested(cast(m.CancelRequested, event), ts_us)
         elif kind == 4:
             canceled = cast(m.OrderCanceled, event)
-            self._apply_closed(canceled.order_id, CANCELED, canceled.reason, ts_us)
+            self._end(self.orders[canceled.order_id], CANCELED, canceled.reason, ts_us)
         elif kind == 5:
             mark = cast(m.PriceMarked, event)
             self.instruments[mark.symbol].last_px = mark.last_px
         elif kind == 6:
             expired = cast(m.OrderExpired, event)
-            self._apply_closed(expired.order_id, EXPIRED, expired.reason, ts_us)
+            self._end(self.orders[expired.order_id], EXPIRED, expired.reason, ts_us)
         elif kind == 7:
             self._apply_replace_requested(cast(m.ReplaceRequested, event), ts_us)
         elif kind == 8:
@@ -89,8 +89,10 @@ class Applied(Holdings):
             self._apply_of_group(kind, event, ts_us)
         elif kind == 0:
             self._apply_rare(event, ts_us)
-        closed = self.closed
-        if closed and closed[0].closed_us + self.closed_keep_us < ts_us:
+
+    def pass_time(self, ts_us: int) -> None:
+        """Closed orders are forgotten after a while."""
+        if ts_us > self._forget_us:
             self._forget_old(ts_us)
 
     def _forget_old(self, ts_us: int) -> None:
@@ -100,6 +102,8 @@ class Applied(Holdings):
             self._forget(self.closed.popleft())
         while self.closed_groups and self.closed_groups[0].closed_us < limit_us:
             del self.groups[self.closed_groups.popleft().group_id]
+        oldest_us = self.closed[0].closed_us if self.closed else ts_us
+        self._forget_us = oldest_us + self.closed_keep_us
 
     def _apply_of_group(self, kind: int, event: Message, ts_us: int) -> None:
         if kind == 10:
@@ -199,37 +203,82 @@ class Applied(Holdings):
     # ------------------------------------------------------------ orders
 
     def _apply_accepted(self, e: m.OrderAccepted, ts_us: int) -> None:
-        account = self.accounts[e.account_id]
-        order = order_of(e)
-        order.reserved = e.reserved
+        order = accepted_order(e)
         order.closes = e.reserved_qty > 0 or e.cover_qty > 0
-        order.hwm_px = e.hwm_px
+        account = self.accounts[order.account_id]
+        instrument = self.instruments[order.symbol]
+        self._take_on(account, instrument, order, e.collar_px, e.reserved, e.shrinks, ts_us)
+
+    def _take_on(
+        self,
+        account: Account,
+        instrument: Instrument,
+        order: Order,
+        collar_px: int,
+        reserved: int,
+        shrinks: dict[str, int],
+        ts_us: int,
+    ) -> None:
+        """An order is accepted with the terms that it has."""
+        order.leaves_qty = order.order_qty
+        order.reserved = reserved
         order.submitted_us = ts_us
         order.updated_us = ts_us
-        instrument = self.instruments[e.symbol]
-        self._set_hold(order, account, instrument, e.collar_px)
-        account.reserved += e.reserved
-        account.position(e.symbol).count(order, 1)
+        self._set_hold(order, account, instrument, collar_px)
+        account.reserved += reserved
+        account.position(order.symbol).count(order, 1)
         self._open(account, order)
-        if e.shrinks:
-            self.loans[order.order_id] = dict(e.shrinks)
-            for group_id, qty in e.shrinks.items():
+        if shrinks:
+            self.loans[order.order_id] = dict(shrinks)
+            for group_id, qty in shrinks.items():
                 self._lend(self.groups[group_id], qty)
 
     def _apply_filled(self, e: m.OrderFilled, ts_us: int) -> None:
-        order = self.orders[e.order_id]
-        account = self.accounts[e.account_id]
-        position = account.position(e.symbol)
-        qty = e.last_qty
+        (
+            account_id,
+            order_id,
+            _symbol,
+            _side,
+            px,
+            qty,
+            cents,
+            cost,
+            _liquidity,
+            _trade_id,
+            done,
+            _trade_date,
+            settle_date,
+        ) = cast(m.OrderFilledFields, fields_of(e))
+        account = self.accounts[account_id]
+        order = self.orders[order_id]
+        self._take_fill(account, order, px, qty, cents, cost, done, settle_date, ts_us)
+
+    def _take_fill(
+        self,
+        account: Account,
+        order: Order,
+        px: int,
+        qty: int,
+        cents: int,
+        cost: int,
+        done: bool,
+        settle_date: str,
+        ts_us: int,
+    ) -> None:
+        """An order traded: `cents` are exchanged for the shares, and it cost a fee."""
+        symbol = order.symbol
+        is_buy = order.side == BUY
+        position = account.position(symbol)
         position.count(order, -1)
         order.cum_qty += qty
-        order.cost_e12 += e.last_px * qty
-        order.spent += e.notional
+        order.cost_e12 += px * qty
+        order.spent += cents
         order.filled_us = ts_us
         order.updated_us = ts_us
         if order.order_qty:
+            if qty > order.leaves_qty:
+                raise InvariantError("an order fills no more than its quantity")
             order.leaves_qty -= qty
-            check(order.leaves_qty >= 0, "an order fills no more than its quantity")
         position.count(order, 1)
         group = order.group
         if group is not None:
@@ -239,31 +288,33 @@ class Applied(Holdings):
             else:
                 group.filled_qty += qty
             self._recount(group, before)
-        if e.settle_date:
-            self._owe(account, e, position.qty)
-        if e.side == BUY:
-            account.cash -= e.notional + e.fee
-            position.trade(qty, e.last_px)
+        if settle_date:
+            self._owe(account, symbol, is_buy, qty, cents, cost, settle_date, position.qty)
+        if is_buy:
+            account.cash -= cents + cost
+            position.trade(qty, px)
         else:
-            account.cash += e.notional - e.fee
-            position.trade(-qty, e.last_px)
-        account.fees_paid += e.fee
-        self.house_fees += e.fee
-        self.instruments[e.symbol].last_px = e.last_px
-        if e.done or (order.order_qty and order.leaves_qty == 0 and not order.notional):
-            self._close(account, order, FILLED, "", ts_us)
+            account.cash += cents - cost
+            position.trade(-qty, px)
+        account.fees_paid += cost
+        self.house_fees += cost
+        self.instruments[symbol].last_px = px
+        if done or (order.order_qty and order.leaves_qty == 0 and not order.notional):
+            self._close(account, position, order, FILLED, "", ts_us)
         else:
             if order.ord_status == NEW or order.ord_status == HELD:
                 order.ord_status = PARTIALLY_FILLED
             self._rehold(account, order)
-        account.forget_if_empty(e.symbol)
+        account.forget(position)
 
     def _apply_cancel_requested(self, e: m.CancelRequested, ts_us: int) -> None:
-        order = self.orders[e.order_id]
-        order.ord_status = PENDING_CANCEL
-        order.updated_us = ts_us
+        self._await_cancel(self.orders[e.order_id], ts_us)
         if e.group_id:
             self.groups[e.group_id].canceling = True
+
+    def _await_cancel(self, order: Order, ts_us: int) -> None:
+        order.ord_status = PENDING_CANCEL
+        order.updated_us = ts_us
 
     def _apply_cancel_rejected(self, e: m.CancelRejected, ts_us: int) -> None:
         order = self.orders.get(e.order_id)
@@ -334,7 +385,8 @@ class Applied(Holdings):
             new.held = order.held
         new.leaves_qty = self._left(new)
         order.replaced_by = new.order_id
-        self._close(account, order, REPLACED, "", ts_us)
+        position = account.position(order.symbol)
+        self._close(account, position, order, REPLACED, "", ts_us)
         new.replaces = order.order_id
         new.ord_status = new.resting_status()
         new.submitted_us = ts_us
@@ -402,7 +454,7 @@ class Applied(Holdings):
             self._shrink_group(order.group, order, e)
         if e.reason == ENTRY_CANCELLED and order.leaves_qty == 0 and order.cum_qty:
             # A take-profit has filled all that its entry brought: there is no more to come.
-            self._close(account, order, FILLED, "", ts_us)
+            self._close(account, position, order, FILLED, "", ts_us)
         else:
             self._rehold(account, order)
             self._rehold_changes(account, order)
@@ -550,17 +602,25 @@ class Applied(Holdings):
 
     # ------------------------------------------------------------ settlement
 
-    def _owe(self, account: Account, e: m.OrderFilled, position_qty: int) -> None:
+    def _owe(
+        self,
+        account: Account,
+        symbol: str,
+        is_buy: bool,
+        qty: int,
+        cents: int,
+        fee: int,
+        day: str,
+        position_qty: int,
+    ) -> None:
         """Note what a fill leaves due until it settles. Asked before cash and position change."""
         dues = account.dues
-        day = e.settle_date
-        qty = e.last_qty
-        shares = account.unsettled.get(e.symbol)
+        shares = account.unsettled.get(symbol)
         if shares is None:
             shares = settling.Unsettled()
-            account.unsettled[e.symbol] = shares
-        if e.side == BUY:
-            cost = e.notional + e.fee
+            account.unsettled[symbol] = shares
+        if is_buy:
+            cost = cents + fee
             if account.account_type == CASH:
                 lack = dues.lack(account.cash, cost)
                 if lack:
@@ -569,7 +629,7 @@ class Applied(Holdings):
             dues.pay(day, cost)
             shares.move(day, qty)
         else:
-            proceeds = e.notional - e.fee
+            proceeds = cents - fee
             if proceeds >= 0:
                 dues.receive(day, proceeds)
             else:
@@ -578,7 +638,7 @@ class Applied(Holdings):
                 shares.take(position_qty, qty)
             shares.move(day, -qty)
         if shares.empty():
-            del account.unsettled[e.symbol]
+            del account.unsettled[symbol]
 
     def _apply_settled(self, day: str) -> None:
         self.settled_date = day

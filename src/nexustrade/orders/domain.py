@@ -12,12 +12,14 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from nexustrade.core.codec import Message
+from nexustrade.core.codec import Message, fields_of
 from nexustrade.core.errors import InvariantError
 from nexustrade.core.money import fee, notional, usd_text
 from nexustrade.core.terms import (
     BUY,
+    CANCELED,
     CASH,
+    EXPIRED,
     MAKER,
     MARGIN,
     SELL,
@@ -46,10 +48,12 @@ from nexustrade.matching.messages import (
     OpeningCallBegun,
     Refused,
     Removed,
+    RemovedFields,
     SessionClosed,
     SessionOpened,
     StopElected,
     Traded,
+    TradedFields,
     TrailRaised,
 )
 from nexustrade.orders import messages as m
@@ -239,7 +243,9 @@ class OrdersStage(Upkeep):
                 )
             )
             return
-        self.emit(
+        account = self.accounts[o.account_id]
+        instrument = self.instruments[o.symbol]
+        ts_us = self.record(
             OrderAccepted(
                 o.account_id,
                 o.order_id,
@@ -256,7 +262,7 @@ class OrdersStage(Upkeep):
                 o.post_only,
                 o.extended_hours,
                 o.position_intent,
-                self.accounts[o.account_id].stp,
+                account.stp,
                 1,
                 a.reserved,
                 o.order_qty if o.closes and o.side == SELL else 0,
@@ -268,19 +274,23 @@ class OrdersStage(Upkeep):
                 o.hwm_px,
             )
         )
+        self._take_on(account, instrument, o, a.collar_px, a.reserved, a.shrinks, ts_us)
 
     # -- cancel and replace
 
     def _cancel(self, c: CancelOrder) -> None:
-        order = self.orders.get(c.order_id)
-        if order is None or order.account_id != c.account_id:
-            self.emit(CancelRejected(c.account_id, c.order_id, m.UNKNOWN_ORDER))
+        account_id: str = c.account_id
+        order_id: str = c.order_id
+        order = self.orders.get(order_id)
+        if order is None or order.account_id != account_id:
+            self.emit(CancelRejected(account_id, order_id, m.UNKNOWN_ORDER))
         elif order.closed_us:
-            self.emit(CancelRejected(c.account_id, c.order_id, m.ORDER_CLOSED, order.ord_status))
+            self.emit(CancelRejected(account_id, order_id, m.ORDER_CLOSED, order.ord_status))
         elif order.is_pending() or (order.group is not None and order.group.canceling):
-            self.emit(CancelRejected(c.account_id, c.order_id, m.ORDER_PENDING, order.ord_status))
+            self.emit(CancelRejected(account_id, order_id, m.ORDER_PENDING, order.ord_status))
         else:
-            self.emit(CancelRequested(c.account_id, c.order_id, order.symbol))
+            ts_us = self.record(CancelRequested(account_id, order_id, order.symbol))
+            self._await_cancel(order, ts_us)
 
     def _cancel_all(self, c: CancelAllOrders) -> None:
         account = self.accounts.get(c.account_id)
@@ -350,61 +360,78 @@ class OrdersStage(Upkeep):
 
     def _traded(self, t: Traded) -> None:
         """Both sides of a trade, as far as their accounts are here; what follows comes after."""
-        cents = notional(t.last_px, t.last_qty)
-        maker = self.accounts.get(t.maker_account_id)
-        taker = self.accounts.get(t.taker_account_id)
+        (
+            trade_id,
+            symbol,
+            _taker_side,
+            px,
+            qty,
+            maker_order_id,
+            maker_account_id,
+            maker_leaves_qty,
+            taker_order_id,
+            taker_account_id,
+            taker_done,
+            _auction,
+            _maker_group_id,
+            _taker_group_id,
+        ) = cast(TradedFields, fields_of(t))
+        cents = notional(px, qty)
+        maker = self.accounts.get(maker_account_id)
+        taker = self.accounts.get(taker_account_id)
         if maker is not None:
-            side = SELL if t.taker_side == BUY else BUY
-            done = t.maker_leaves_qty == 0
+            done = maker_leaves_qty == 0
             cost = fee(cents, maker.maker_fee_ppm)
-            self._fill(maker, t.maker_order_id, side, t, cents, cost, MAKER, done)
+            self._fill(maker, maker_order_id, px, qty, cents, cost, MAKER, trade_id, done)
         if taker is not None:
             cost = fee(cents, taker.taker_fee_ppm)
-            self._fill(taker, t.taker_order_id, t.taker_side, t, cents, cost, TAKER, t.taker_done)
+            self._fill(taker, taker_order_id, px, qty, cents, cost, TAKER, trade_id, taker_done)
         if maker is not None and (maker.groups or maker.liquidations):
-            self._follow_fill(maker, t.maker_order_id, t.symbol)
+            self._follow_fill(maker, maker_order_id, symbol)
         if taker is not None and (taker.groups or taker.liquidations):
-            self._follow_fill(taker, t.taker_order_id, t.symbol)
+            self._follow_fill(taker, taker_order_id, symbol)
 
     def _fill(
         self,
         account: Account,
         order_id: str,
-        side: str,
-        t: Traded,
+        px: int,
+        qty: int,
         cents: int,
         cost: int,
         liquidity: str,
+        trade_id: int,
         done: bool,
     ) -> None:
         order = self.orders[order_id]
-        group = order.group
-        if group is not None:
+        if order.group is not None:
             # More of a bracket's leg may come alive: it is done when nothing of it is left at all.
-            done = order.leaves_qty == t.last_qty
+            done = order.leaves_qty == qty
         late = 0
         funded_until = ""
-        if side == SELL and account.unsettled and account.account_type == CASH:
-            late, funded_until = self._unpaid(account, t.symbol, t.last_qty)
-        self.emit(
+        if account.unsettled and order.side == SELL and account.account_type == CASH:
+            late, funded_until = self._unpaid(account, order.symbol, qty)
+        settle_date = self.settle_date
+        ts_us = self.record(
             OrderFilled(
                 account.account_id,
                 order_id,
-                t.symbol,
-                side,
-                t.last_px,
-                t.last_qty,
+                order.symbol,
+                order.side,
+                px,
+                qty,
                 cents,
                 cost,
                 liquidity,
-                t.trade_id,
+                trade_id,
                 done,
-                self.trade_date if self.settle_date else "",
-                self.settle_date,
+                self.trade_date if settle_date else "",
+                settle_date,
             )
         )
+        self._take_fill(account, order, px, qty, cents, cost, done, settle_date, ts_us)
         if late:
-            self._find_violation(account, order, late, funded_until, t.trade_id)
+            self._find_violation(account, order, late, funded_until, trade_id)
 
     def _follow_fill(self, account: Account, order_id: str, symbol: str) -> None:
         """What a fill changes in what a group holds, and whether a liquidation may go on."""
@@ -418,18 +445,21 @@ class OrdersStage(Upkeep):
             self._sell_what_is_called(account, symbol)
 
     def _removed(self, r: Removed) -> None:
-        account = self.accounts.get(r.account_id)
+        order_id, account_id, symbol, leaves_qty, reason, _ = cast(RemovedFields, fields_of(r))
+        account = self.accounts.get(account_id)
         if account is None:
             return
-        order = self.orders.get(r.order_id)
+        order = self.orders.get(order_id)
         if order is None or order.closed_us:
-            raise InvariantError(f"removed order {r.order_id} is open")
-        if r.reason == END_OF_DAY or r.reason == EXPIRE_TIME:
-            self.emit(OrderExpired(r.account_id, r.order_id, r.leaves_qty, r.reason))
+            raise InvariantError(f"removed order {order_id} is open")
+        if reason == END_OF_DAY or reason == EXPIRE_TIME:
+            ts_us = self.record(OrderExpired(account_id, order_id, leaves_qty, reason))
+            self._end(order, EXPIRED, reason, ts_us)
         else:
-            self.emit(OrderCanceled(r.account_id, r.order_id, r.leaves_qty, r.reason))
+            ts_us = self.record(OrderCanceled(account_id, order_id, leaves_qty, reason))
+            self._end(order, CANCELED, reason, ts_us)
         if account.liquidations:
-            self._sell_what_is_called(account, r.symbol)
+            self._sell_what_is_called(account, symbol)
 
     def _amended(self, a: Amended) -> None:
         if a.account_id in self.accounts:

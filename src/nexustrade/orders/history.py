@@ -53,7 +53,7 @@ from nexustrade.orders.messages import (
 )
 from nexustrade.orders.service import order_record
 from nexustrade.orders.settling import is_date
-from nexustrade.orders.state import Order, order_of
+from nexustrade.orders.state import Order, accepted_order
 from nexustrade.orders.terms import orders_of
 
 DEPOSIT: Final = "CSD"
@@ -280,8 +280,7 @@ class OrderRow:
 
 def accepted_row(e: OrderAccepted, ts_us: int) -> OrderRow:
     """The row of a new order."""
-    order = order_of(e)
-    order.hwm_px = e.hwm_px
+    order = accepted_order(e)
     order.submitted_us = ts_us
     order.updated_us = ts_us
     return OrderRow(order, stored=False)

@@ -8,13 +8,13 @@ from collections import deque
 from typing import Final
 
 from nexustrade.core.codec import Message
-from nexustrade.core.errors import check
+from nexustrade.core.errors import InvariantError
 from nexustrade.core.terms import BUY, ENTRY, REPLACED, TAKE_PROFIT
 from nexustrade.kernel.stage import Stage
 from nexustrade.matching.messages import SHARES_SOLD, InstrumentDefined
 from nexustrade.orders import risk
 from nexustrade.orders.groups import CLOSED, Group
-from nexustrade.orders.state import Account, Instrument, Order
+from nexustrade.orders.state import Account, Instrument, Order, Position
 
 CLOSED_KEEP_US: Final = 600 * 1_000_000
 """How long a closed order stays in memory, for queries and for duplicates of its client id."""
@@ -33,6 +33,8 @@ class Holdings(Stage):
         self.closed: deque[Order] = deque()
         self.groups: dict[str, Group] = {}
         self.closed_groups: deque[Group] = deque()
+        # No closed order is old enough to be forgotten before this.
+        self._forget_us: int = 0
         # What groups gave up for orders, by order: it goes back when the order cannot have it.
         self.loans: dict[str, dict[str, int]] = {}
         # Trades that were undone ("symbol:trade_id"), so that none is twice.
@@ -56,12 +58,20 @@ class Holdings(Stage):
         account.cl_ord_ids[order.cl_ord_id] = order.order_id
         self.orders[order.order_id] = order
 
-    def _close(self, account: Account, order: Order, status: str, reason: str, ts_us: int) -> None:
+    def _close(
+        self,
+        account: Account,
+        position: Position,
+        order: Order,
+        status: str,
+        reason: str,
+        ts_us: int,
+    ) -> None:
         if order.replacement is not None:
             self._drop_extra(account, order)
         account.reserved -= order.reserved
         order.reserved = 0
-        account.position(order.symbol).count(order, -1)
+        position.count(order, -1)
         if order.group is not None:
             self._leave_group(order.group, order, status)
         order.leaves_qty = 0
@@ -78,11 +88,12 @@ class Holdings(Stage):
             if sale is not None and sale[0] == order.order_id:
                 del account.liquidations[order.symbol]
 
-    def _apply_closed(self, order_id: str, status: str, reason: str, ts_us: int) -> None:
-        order = self.orders[order_id]
+    def _end(self, order: Order, status: str, reason: str, ts_us: int) -> None:
+        """An order ends without a fill."""
         account = self.accounts[order.account_id]
-        self._close(account, order, status, reason, ts_us)
-        account.forget_if_empty(order.symbol)
+        position = account.position(order.symbol)
+        self._close(account, position, order, status, reason, ts_us)
+        account.forget(position)
 
     def _forget(self, order: Order) -> None:
         del self.orders[order.order_id]
@@ -122,7 +133,8 @@ class Holdings(Stage):
             self._rehold_group(order.group)
             return
         needed = risk.hold(order)
-        check(needed <= order.reserved, "a reservation only falls as an order fills")
+        if needed > order.reserved:
+            raise InvariantError("a reservation only falls as an order fills")
         account.reserved -= order.reserved - needed
         order.reserved = needed
 

@@ -5,57 +5,57 @@ A command's first event is its answer: an accepted or requested event, or a reje
 """
 
 from collections.abc import Callable, Container, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from nexustrade.core.codec import Message, Price, Qty, Usd, register
 from nexustrade.kernel.ports import LogEntry
 from nexustrade.matching.messages import InstrumentDefined
 
 # Why an order, a replace or a cancel is rejected (OrdRejReason, CxlRejReason and our own).
-DUPLICATE_CL_ORD_ID = "DUPLICATE_CL_ORD_ID"
-UNKNOWN_ACCOUNT = "UNKNOWN_ACCOUNT"
-UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
-NOT_TRADABLE = "NOT_TRADABLE"
+DUPLICATE_CL_ORD_ID: Final = "DUPLICATE_CL_ORD_ID"
+UNKNOWN_ACCOUNT: Final = "UNKNOWN_ACCOUNT"
+UNKNOWN_SYMBOL: Final = "UNKNOWN_SYMBOL"
+NOT_TRADABLE: Final = "NOT_TRADABLE"
 """The symbol is restricted or halted."""
-ACCOUNT_BLOCKED = "ACCOUNT_BLOCKED"
+ACCOUNT_BLOCKED: Final = "ACCOUNT_BLOCKED"
 """The account's kill switch is on."""
-VENUE_BLOCKED = "VENUE_BLOCKED"
+VENUE_BLOCKED: Final = "VENUE_BLOCKED"
 """The venue's kill switch is on."""
-SUSPENDED_BY_USER = "SUSPENDED_BY_USER"
-INSUFFICIENT_BUYING_POWER = "INSUFFICIENT_BUYING_POWER"
-INSUFFICIENT_QTY = "INSUFFICIENT_QTY"
-NOT_SHORTABLE = "NOT_SHORTABLE"
-NOT_FRACTIONABLE = "NOT_FRACTIONABLE"
-ORDER_QTY_MAX = "ORDER_QTY_MAX"
-ORDER_NOTIONAL_MAX = "ORDER_NOTIONAL_MAX"
-OPEN_ORDERS_MAX = "OPEN_ORDERS_MAX"
-TICK_SIZE = "TICK_SIZE"
-LOT_SIZE = "LOT_SIZE"
-PRICE_COLLAR = "PRICE_COLLAR"
-NO_REFERENCE_PRICE = "NO_REFERENCE_PRICE"
-INVALID_ORDER = "INVALID_ORDER"
+SUSPENDED_BY_USER: Final = "SUSPENDED_BY_USER"
+INSUFFICIENT_BUYING_POWER: Final = "INSUFFICIENT_BUYING_POWER"
+INSUFFICIENT_QTY: Final = "INSUFFICIENT_QTY"
+NOT_SHORTABLE: Final = "NOT_SHORTABLE"
+NOT_FRACTIONABLE: Final = "NOT_FRACTIONABLE"
+ORDER_QTY_MAX: Final = "ORDER_QTY_MAX"
+ORDER_NOTIONAL_MAX: Final = "ORDER_NOTIONAL_MAX"
+OPEN_ORDERS_MAX: Final = "OPEN_ORDERS_MAX"
+TICK_SIZE: Final = "TICK_SIZE"
+LOT_SIZE: Final = "LOT_SIZE"
+PRICE_COLLAR: Final = "PRICE_COLLAR"
+NO_REFERENCE_PRICE: Final = "NO_REFERENCE_PRICE"
+INVALID_ORDER: Final = "INVALID_ORDER"
 """Terms of the order do not go together; the text says which."""
-UNKNOWN_ORDER = "UNKNOWN_ORDER"
-ORDER_CLOSED = "ORDER_CLOSED"
-ORDER_PENDING = "ORDER_PENDING"
+UNKNOWN_ORDER: Final = "UNKNOWN_ORDER"
+ORDER_CLOSED: Final = "ORDER_CLOSED"
+ORDER_PENDING: Final = "ORDER_PENDING"
 """A cancel or replace of the order is under way."""
-STOP_WOULD_TRIGGER = "STOP_WOULD_TRIGGER"
+STOP_WOULD_TRIGGER: Final = "STOP_WOULD_TRIGGER"
 """A stop price that the last trade has reached already."""
-OCO_PRICES_DO_NOT_STRADDLE = "OCO_PRICES_DO_NOT_STRADDLE"
+OCO_PRICES_DO_NOT_STRADDLE: Final = "OCO_PRICES_DO_NOT_STRADDLE"
 """The legs of a group do not have the price of the market (for a bracket: the entry's) between."""
-QTY_IS_GROUP_LEVEL = "QTY_IS_GROUP_LEVEL"
+QTY_IS_GROUP_LEVEL: Final = "QTY_IS_GROUP_LEVEL"
 """The legs of a group have one quantity: it is changed for the group as a whole."""
-TOO_LATE = "TOO_LATE"
+TOO_LATE: Final = "TOO_LATE"
 """The stop has been elected: only its limit price and a cancel are left to ask for."""
-UNKNOWN_GROUP = "UNKNOWN_GROUP"
-ACCOUNT_FROZEN = "ACCOUNT_FROZEN"
-SETTLED_CASH_ONLY = "SETTLED_CASH_ONLY"
+UNKNOWN_GROUP: Final = "UNKNOWN_GROUP"
+ACCOUNT_FROZEN: Final = "ACCOUNT_FROZEN"
+SETTLED_CASH_ONLY: Final = "SETTLED_CASH_ONLY"
 """The account may buy with settled cash alone, after violations."""
-MARGIN_CALL = "MARGIN_CALL"
+MARGIN_CALL: Final = "MARGIN_CALL"
 """The account has an open margin call: only orders that reduce a position are taken."""
-UNKNOWN_TRADE = "UNKNOWN_TRADE"
-ACCOUNT_EXISTS = "ACCOUNT_EXISTS"
-INSUFFICIENT_CASH = "INSUFFICIENT_CASH"
+UNKNOWN_TRADE: Final = "UNKNOWN_TRADE"
+ACCOUNT_EXISTS: Final = "ACCOUNT_EXISTS"
+INSUFFICIENT_CASH: Final = "INSUFFICIENT_CASH"
 
 
 # ---------------------------------------------------------------- commands
@@ -84,6 +84,12 @@ class SubmitOrder(Message, frozen=True, gc=False):
     trail_px: Price = 0
     trail_ppm: int = 0
     """A trailing stop's distance: a price or parts per million, one of the two."""
+
+
+SubmitOrderFields = tuple[
+    str, str, str, str, str, str, str, int, int, int, int, bool, bool, str, str, int, int, int
+]  # fmt: skip
+"""What `fields_of` gives for `SubmitOrder`."""
 
 
 class SubmitGroup(Message, frozen=True, gc=False):
@@ -319,6 +325,13 @@ class OrderAccepted(Message, frozen=True, gc=False):
     """Groups that give up shares (1e-8) for this order, and how many each, before it enters."""
     hwm_px: Price = 0
     """The price that a trailing stop starts from."""
+
+
+OrderAcceptedFields = tuple[
+    str, str, str, str, str, str, str, int, int, int, int, int, bool, bool, str, str, int, int,
+    int, int, int, int, int, dict[str, int], int,
+]  # fmt: skip
+"""What `fields_of` gives for `OrderAccepted`."""
 
 
 class GroupAccepted(Message, frozen=True, gc=False):
@@ -558,6 +571,12 @@ class OrderFilled(Message, frozen=True, gc=False):
     done: bool = False
     trade_date: str = ""
     settle_date: str = ""
+
+
+OrderFilledFields = tuple[
+    str, str, str, str, int, int, int, int, str, int, bool, str, str
+]  # fmt: skip
+"""What `fields_of` gives for `OrderFilled`."""
 
 
 class PositionsSplit(Message, frozen=True, gc=False):

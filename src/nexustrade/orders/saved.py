@@ -64,6 +64,7 @@ class Saved(Applied):
         for held in (self.instruments, self.definitions, self.accounts, self.orders, self.groups):
             held.clear()
         self.closed.clear()
+        self._forget_us = 0
         self.closed_groups.clear()
         for definition, status, last_px, prev_close_px in content["instruments"]:
             self._apply_defined(InstrumentDefined(*definition))

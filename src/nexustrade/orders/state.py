@@ -4,16 +4,25 @@ Only `domain.OrdersStage.apply` changes these objects. Each can write itself as 
 (`row`) and be made from them again, for snapshots and state hashes.
 """
 
-from typing import Any
+from typing import Any, cast
 
+from mypy_extensions import mypyc_attr
+
+from nexustrade.core.codec import fields_of
 from nexustrade.core.errors import check
 from nexustrade.core.money import QTY_MAX, average_price, divide_half_even
 from nexustrade.core.terms import BUY, ENTRY, HELD, NEW, PARTIALLY_FILLED, PENDING_CANCEL
 from nexustrade.orders.groups import Group
-from nexustrade.orders.messages import OrderAccepted, SubmitOrder
+from nexustrade.orders.messages import (
+    OrderAccepted,
+    OrderAcceptedFields,
+    SubmitOrder,
+    SubmitOrderFields,
+)
 from nexustrade.orders.settling import Dues, Standing, Unsettled
 
 
+@mypyc_attr(acyclic=True)
 class Order:
     """An order from acceptance on. `leaves_qty` is open; 0 once closed.
 
@@ -141,23 +150,91 @@ _FIRST_ROW_LEN = 34
 """Fields of a row of the first version, which had neither stops nor groups."""
 
 
-def order_of(terms: SubmitOrder | OrderAccepted) -> Order:
-    """A new order with the terms of its command or its event, nothing of it filled."""
-    order = Order(terms.account_id, terms.order_id, terms.cl_ord_id, terms.symbol)
-    order.side = terms.side
-    order.ord_type = terms.ord_type
-    order.time_in_force = terms.time_in_force
-    order.order_qty = terms.order_qty
-    order.leaves_qty = order.order_qty
-    order.notional = terms.notional
-    order.limit_px = terms.limit_px
-    order.expire_us = terms.expire_us
-    order.post_only = terms.post_only
-    order.extended_hours = terms.extended_hours
-    order.position_intent = terms.position_intent
-    order.stop_px = terms.stop_px
-    order.trail_px = terms.trail_px
-    order.trail_ppm = terms.trail_ppm
+def order_of(command: SubmitOrder) -> Order:
+    """A new order with the terms of its command, nothing of it filled."""
+    (
+        account_id,
+        order_id,
+        cl_ord_id,
+        symbol,
+        side,
+        ord_type,
+        time_in_force,
+        order_qty,
+        notional,
+        limit_px,
+        expire_us,
+        post_only,
+        extended_hours,
+        position_intent,
+        _known_order_id,
+        stop_px,
+        trail_px,
+        trail_ppm,
+    ) = cast(SubmitOrderFields, fields_of(command))
+    order = Order(account_id, order_id, cl_ord_id, symbol)
+    order.side = side
+    order.ord_type = ord_type
+    order.time_in_force = time_in_force
+    order.order_qty = order_qty
+    order.leaves_qty = order_qty
+    order.notional = notional
+    order.limit_px = limit_px
+    order.expire_us = expire_us
+    order.post_only = post_only
+    order.extended_hours = extended_hours
+    order.position_intent = position_intent
+    order.stop_px = stop_px
+    order.trail_px = trail_px
+    order.trail_ppm = trail_ppm
+    return order
+
+
+def accepted_order(event: OrderAccepted) -> Order:
+    """A new order with the terms of its event, nothing of it filled."""
+    (
+        account_id,
+        order_id,
+        cl_ord_id,
+        symbol,
+        side,
+        ord_type,
+        time_in_force,
+        order_qty,
+        notional,
+        limit_px,
+        _collar_px,
+        expire_us,
+        post_only,
+        extended_hours,
+        position_intent,
+        _stp,
+        _step,
+        _reserved,
+        _reserved_qty,
+        _cover_qty,
+        stop_px,
+        trail_px,
+        trail_ppm,
+        _shrinks,
+        hwm_px,
+    ) = cast(OrderAcceptedFields, fields_of(event))
+    order = Order(account_id, order_id, cl_ord_id, symbol)
+    order.side = side
+    order.ord_type = ord_type
+    order.time_in_force = time_in_force
+    order.order_qty = order_qty
+    order.leaves_qty = order_qty
+    order.notional = notional
+    order.limit_px = limit_px
+    order.expire_us = expire_us
+    order.post_only = post_only
+    order.extended_hours = extended_hours
+    order.position_intent = position_intent
+    order.stop_px = stop_px
+    order.trail_px = trail_px
+    order.trail_ppm = trail_ppm
+    order.hwm_px = hwm_px
     return order
 
 
@@ -207,6 +284,7 @@ def order_from(row: list[Any], groups: dict[str, Group]) -> Order:
     return order
 
 
+@mypyc_attr(acyclic=True)
 class Position:
     """Shares of one symbol, below 0 when short, and what they cost in 1e-12 USD (same sign).
 
@@ -246,7 +324,7 @@ class Position:
         """
         if order.group is not None and order.role != ENTRY:
             return
-        leaves = sign * order.leaves_qty
+        leaves = order.leaves_qty if sign > 0 else -order.leaves_qty
         if order.side == BUY:
             if order.closes:
                 self.covered_qty += leaves
@@ -378,10 +456,17 @@ class Account:
         return position
 
     def forget_if_empty(self, symbol: str) -> None:
-        """Drop a position that holds and promises nothing, so that memory stays bounded."""
+        """Drop the position in a symbol if it holds and promises nothing."""
         position = self.positions.get(symbol)
-        if self.overdrawn and not (position is not None and position.overdrawn()):
+        if position is not None:
+            self.forget(position)
+        elif self.overdrawn:
             self.overdrawn.pop(symbol, None)
-        if position is not None and position.empty():
+
+    def forget(self, position: Position) -> None:
+        """Drop a position that holds and promises nothing, so that memory stays bounded."""
+        if self.overdrawn and not position.overdrawn():
+            self.overdrawn.pop(position.symbol, None)
+        if position.empty():
             check(position.cost_e12 == 0, "an empty position has no cost")
-            del self.positions[symbol]
+            del self.positions[position.symbol]

@@ -6,6 +6,8 @@ Pure: they look at the terms, the instrument and the time, and leave what is wro
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from nexustrade.core.money import PRICE_ONE, QTY_ONE, notional, price_text, qty_text, usd_text
 from nexustrade.core.terms import (
     BRACKET,
@@ -56,8 +58,10 @@ _TYPE_NAMES: Final[dict[str, str]] = {
     TRAILING_STOP: "trailing stop",
 }
 _NO_FACTS: Final[dict[str, str]] = {}
+_NO_SHRINKS: Final[dict[str, int]] = {}
 
 
+@mypyc_attr(acyclic=True)
 class Assessment:
     """A new order with what it holds if it is accepted, or why it is rejected (`reason`).
 
@@ -72,7 +76,7 @@ class Assessment:
         self.facts: dict[str, str] = _NO_FACTS
         self.collar_px: int = 0
         self.reserved: int = 0
-        self.shrinks: dict[str, int] = {}
+        self.shrinks: dict[str, int] = _NO_SHRINKS
 
     def refuse(self, reason: str, text: str, field: str = "") -> "Assessment":
         """Turn it into a rejection."""
