@@ -199,6 +199,20 @@ def test_only_text_that_we_write_is_read_back(text: str) -> None:
         money.unscaled("limit_px", text, 4)
 
 
+@given(st.text("0123456789.-_ ٣", max_size=24), st.sampled_from([0, 2, 4, 8]))
+def test_short_text_is_read_as_long_text_is(text: str, decimals: int) -> None:
+    """Digit by digit or as a whole: the same value, or the same error."""
+    try:
+        expected: object = money._unscaled_long("qty", text, decimals)
+    except InputError as error:
+        expected = str(error)
+    try:
+        found: object = money.unscaled("qty", text, decimals)
+    except InputError as error:
+        found = str(error)
+    assert found == expected
+
+
 @given(st.integers(1, money.PRICE_MAX))
 def test_price_round_trip(price: int) -> None:
     assert money.parse_price("x", money.price_text(price)) == price
