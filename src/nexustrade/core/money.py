@@ -13,8 +13,6 @@ only in the functions of this module that say so.
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from mypy_extensions import i64
-
 from nexustrade.core.errors import InputError
 
 QTY_ONE: Final = 100_000_000
@@ -162,10 +160,10 @@ def unscaled(field: str, text: str, decimals: int) -> int:
     Unlike the parsers above it knows no range and takes no exponent: it reads what we wrote.
     """
     if len(text) + decimals <= _DIGITS_MAX:
-        # Short enough for machine integers: most are, and every event that is replayed has some.
-        short: i64 = 0
-        digits_count: i64 = 0
-        places_left: i64 = decimals
+        # Short enough for small integers: most are, and every event that is replayed has some.
+        short: int = 0
+        digits_count: int = 0
+        places_left: int = decimals
         after_point: bool = False
         for at in range(len(text)):
             code = ord(text[at])

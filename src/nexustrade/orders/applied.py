@@ -102,7 +102,10 @@ class Applied(Holdings):
             self._forget(self.closed.popleft())
         while self.closed_groups and self.closed_groups[0].closed_us < limit_us:
             del self.groups[self.closed_groups.popleft().group_id]
+        # Until then nothing is due, whatever else closes; a state that was loaded looks at once.
         oldest_us = self.closed[0].closed_us if self.closed else ts_us
+        if self.closed_groups and self.closed_groups[0].closed_us < oldest_us:
+            oldest_us = self.closed_groups[0].closed_us
         self._forget_us = oldest_us + self.closed_keep_us
 
     def _apply_of_group(self, kind: int, event: Message, ts_us: int) -> None:
