@@ -47,6 +47,7 @@ class Whole(RequestResponseCycle):
 
     def __init__(self, scope: Scope, body: bytes) -> None:
         self.scope = scope  # type: ignore[assignment]
+        self.task: asyncio.Task[None]
         self.message = {"type": "http.request", "body": body, "more_body": False}
         self.message_event = _NOBODY_WAITS
         self.disconnected = False
@@ -121,8 +122,8 @@ class BoundedHttp(HttpToolsProtocol):
         if self._body is None:
             super().on_message_complete()
             return
-        path, _, query = self.url.partition(b"?")
-        found = self._guard.find(path.decode("ascii"))
+        path, _, query = self.url.decode("ascii").partition("?")
+        found = self._guard.find(path)
         if found is None:
             self._go_by_asgi()
             super().on_message_complete()
@@ -130,15 +131,16 @@ class BoundedHttp(HttpToolsProtocol):
         resource, parts = found
         scope = self.scope
         scope["method"] = self.parser.get_method().decode("ascii")
-        scope["path"] = path.decode("ascii")
-        scope["query_string"] = query
+        scope["path"] = path
+        scope["query_string"] = query.encode("ascii")
         scope["path_params"] = parts  # type: ignore[typeddict-unknown-key]
         whole = Whole(scope, self._body)  # type: ignore[arg-type]
         self._body = None
         self.cycle = whole
+        # Its end is noted by itself: a callback would cost the loop another step.
         task = self.loop.create_task(self._answer(resource, whole))
-        task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
+        whole.task = task
 
     def _may_be_direct(self) -> bool:
         """Whether a request, once it is whole, may be answered without ASGI's messages."""
@@ -153,6 +155,7 @@ class BoundedHttp(HttpToolsProtocol):
             and not self.expect_100_continue
             and parser.get_method() != b"HEAD"
             and url.startswith(b"/")
+            and url.isascii()
             and b"%" not in url
             and b"#" not in url
         )
@@ -165,14 +168,17 @@ class BoundedHttp(HttpToolsProtocol):
             super().on_body(body)
 
     async def _answer(self, resource: Resource, whole: Whole) -> None:
-        scope = cast(Scope, whole.scope)
-        reply = await self._guard.answer(resource, scope, whole.receive)
-        if self.flow.write_paused:
-            await self.flow.drain()
-        whole.response_complete = True
-        if not self.transport.is_closing():
-            self._write(reply, close=not whole.keep_alive)
-        self.on_response_complete()
+        try:
+            scope = cast(Scope, whole.scope)
+            reply = await self._guard.answer(resource, scope, whole.receive)
+            if self.flow.write_paused:
+                await self.flow.drain()
+            whole.response_complete = True
+            if not self.transport.is_closing():
+                self._write(reply, close=not whole.keep_alive)
+            self.on_response_complete()
+        finally:
+            self.tasks.discard(whole.task)
 
     def _write(self, reply: Reply, *, close: bool) -> None:
         parts = [STATUS_LINE[reply.status]]

@@ -267,9 +267,8 @@ def reply_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
     if reply.status == 204:
         return list(reply.headers)
     length = (b"content-length", b"%d" % len(reply.body))
-    if any(name == b"content-type" for name, _ in reply.headers):
-        return [length, *reply.headers]
-    return [_JSON, length, *reply.headers]
+    own_type = reply.headers and b"content-type" in dict(reply.headers)
+    return [length, *reply.headers] if own_type else [_JSON, length, *reply.headers]
 
 
 async def send_reply(send: Send, reply: Reply, *, head: bool = False) -> None:
