@@ -9,9 +9,14 @@ import importlib.util
 from typing import Final
 
 COMPILED_MODULES: Final = (
+    "nexustrade.adapters.postgres.rows",
     "nexustrade.core.codec",
     "nexustrade.core.money",
     "nexustrade.core.ticks",
+    "nexustrade.gateway.auth",
+    "nexustrade.gateway.limits",
+    "nexustrade.gateway.render",
+    "nexustrade.gateway.requests",
     "nexustrade.kernel.chain",
     "nexustrade.kernel.flow",
     "nexustrade.kernel.routing",

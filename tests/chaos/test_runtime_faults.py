@@ -374,6 +374,44 @@ async def test_a_reader_that_fails_after_the_commit_does_not_undo_it() -> None:
     await world.runtime.stop()
 
 
+async def test_a_reader_that_fails_does_not_undo_the_commit_behind_it_either() -> None:
+    world = await (await World().start()).declare()
+
+    async def fail(_: Sequence[LogEntry]) -> None:
+        raise StoreUnavailable("the reader's own database is away")
+
+    await world.log.subscribe(ORDERS_TOPIC, fail)
+    world.store.go.clear()
+    world.store.entered.clear()
+    first = world.send(world.order("SELL"))
+    await world.store.entered.wait()
+    second = world.send(world.order("SELL"))
+    await world.clock.advance(STEP_S)
+    world.store.go.set()
+    await world.finish(first, second)
+    assert world.kept() == ["o1", "o2"]
+    assert world.told.unknown == {"o1", "o2"}
+    assert len(world.failures) == 1
+    await world.runtime.stop()
+
+
+async def test_the_next_commit_begins_before_clients_are_answered(world: World) -> None:
+    happened: list[str] = []
+    world.store.before_append = lambda _: happened.append("append")
+    world.store.go.clear()
+    world.store.entered.clear()
+    clients = [world.send(world.order("SELL")) for _ in range(LIMITS.batch_len_max)]
+    await world.store.entered.wait()
+    clients += [world.send(world.order("SELL")) for _ in range(3)]
+    for client in clients:
+        client.add_done_callback(lambda _: happened.append("answer"))
+    await world.clock.advance(STEP_S)
+    world.store.go.set()
+    await world.finish(*clients)
+    assert happened == ["append", "append", *["answer"] * len(clients)]
+    world.check()
+
+
 async def test_a_takeover_found_after_a_lost_answer_stops_the_runtime() -> None:
     world = await (await World().start()).declare()
     world.store.faults.append(Fault.UNKNOWN_LOST)

@@ -28,7 +28,6 @@ from nexustrade.gateway.refusals import METHOD_NOT_ALLOWED, NOT_FOUND, ApiError
 from nexustrade.gateway.service import Gateway
 from nexustrade.gateway.stream import TradeUpdates
 from nexustrade.gateway.web import (
-    AsgiApp,
     Endpoint,
     FastLane,
     Resource,
@@ -40,7 +39,7 @@ _PUBLIC: Final = Public(
 )
 
 
-def build_app(venue: Gateway) -> AsgiApp:
+def build_app(venue: Gateway) -> Guard:
     """The whole gateway as one ASGI application: HTTP, WebSocket, documents, guard."""
     table = endpoints(venue)
     settings = venue.settings
@@ -58,8 +57,8 @@ def build_app(venue: Gateway) -> AsgiApp:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=routes)
     app.router.redirect_slashes = False
     app.add_exception_handler(HTTPException, _http_exception)
-    lane = FastLane(app, resources, "/v2/orders/", "order_id")
-    return Guard(lane, venue.keys, limit, venue.clock, _PUBLIC, settings.body_len_max)
+    lane = FastLane(resources, "/v2/orders/", "order_id")
+    return Guard(app, lane, venue.keys, limit, venue.clock, _PUBLIC, settings.body_len_max)
 
 
 async def _http_exception(_request: Request, error: Exception) -> Response:

@@ -18,7 +18,11 @@ from nexustrade.gateway.web import (
     KEY,
     AsgiApp,
     AsgiMessage,
+    ClientGone,
+    FastLane,
     Receive,
+    Reply,
+    Resource,
     Scope,
     Send,
     failure,
@@ -46,11 +50,16 @@ class Public(NamedTuple):
 
 
 class Guard:
-    """The outermost ASGI application."""
+    """The outermost ASGI application, with all others behind it.
+
+    `find` and `answer` are the way of a server that has the whole request at hand already: what a
+    path in the fast lane is answered, without ASGI's messages.
+    """
 
     def __init__(
         self,
         app: AsgiApp,
+        lane: FastLane,
         keys: Keys,
         limit: RateLimit,
         clock: Clock,
@@ -58,6 +67,7 @@ class Guard:
         body_len_max: int,
     ) -> None:
         self._app = app
+        self.find = lane.find
         self._keys = keys
         self._limit = limit
         self._clock = clock
@@ -71,7 +81,34 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers: list[Header] = scope["headers"]
+        found = self.find(scope["path"])
+        if found is None:
+            await self._guarded(scope, receive, send)
+            return
+        resource, scope["path_params"] = found
+        try:
+            reply = await self.answer(resource, scope, receive)
+        except ClientGone:
+            return
+        await send_reply(send, reply, head=scope["method"] == "HEAD")
+
+    async def answer(self, resource: Resource, scope: Scope, receive: Receive) -> Reply:
+        """The reply of a resource, with the headers that the guard adds; raises `ClientGone`.
+
+        Of the scope it takes method, path, path_params, query_string and headers.
+        """
+        extra: list[Header] = []
+        try:
+            await self._admit(scope, extra)
+            reply = await resource.reply(scope, receive)
+        except ClientGone:
+            raise
+        except Exception as error:  # noqa: BLE001 - every failure gets the one error shape
+            reply = failure(error, f"{scope['method']} {scope['path']}")
+        return Reply(reply.body, reply.status, [*reply.headers, *extra])
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve by the application behind, whose answers get the headers that the guard adds."""
         extra: list[Header] = []
         started = False
 
@@ -83,7 +120,7 @@ class Guard:
             await send(message)
 
         try:
-            await self._admit(scope, headers, extra)
+            await self._admit(scope, extra)
             await self._app(scope, receive, send_with_headers)
         except Exception as error:
             if started:
@@ -91,9 +128,9 @@ class Guard:
             reply = failure(error, f"{scope['method']} {scope['path']}")
             await send_reply(send_with_headers, reply, head=scope["method"] == "HEAD")
 
-    async def _admit(self, scope: Scope, headers: list[Header], extra: list[Header]) -> None:
+    async def _admit(self, scope: Scope, extra: list[Header]) -> None:
         """Let the request pass or raise; `extra` gets the headers that its answer carries."""
-        by_name = dict(headers)
+        by_name: dict[bytes, bytes] = dict(scope["headers"])
         request_id = by_name.get(b"x-request-id", b"")
         if not request_id or not _REQUEST_ID.fullmatch(request_id):
             request_id = f"{self._id_prefix}-{next(self._ids):x}".encode()

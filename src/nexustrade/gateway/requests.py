@@ -58,6 +58,7 @@ _PRICES: Final[dict[str, tuple[str, ...]]] = {
     terms.STOP_LIMIT: ("limit_price", "stop_price"),
     terms.TRAILING_STOP: ("trail_price", "trail_percent"),
 }
+_NO_GROUP_TERMS: Final = (None,) * 6
 _INTENTS: Final = {
     "buy_to_open": "BUY_TO_OPEN",
     "buy_to_close": "BUY_TO_CLOSE",
@@ -147,6 +148,8 @@ def optional(
     field: str, raw: msgspec.Raw, parse: Callable[[str, object], int], none: int = 0
 ) -> int:
     """A number through its parser, or `none` when absent or null."""
+    if not raw:
+        return none
     text = number_text(field, raw)
     return parse(field, text) if text else none
 
@@ -293,16 +296,18 @@ def position_intent(r: OrderRequest) -> str:
 def prices(r: OrderRequest) -> Prices:
     """The prices of a request, whatever its type."""
     return Prices(
-        optional("limit_price", r.limit_price, parse_price) if r.limit_price else 0,
-        optional("stop_price", r.stop_price, parse_price) if r.stop_price else 0,
-        optional("trail_price", r.trail_price, parse_price) if r.trail_price else 0,
-        optional("trail_percent", r.trail_percent, parse_percent) if r.trail_percent else 0,
+        optional("limit_price", r.limit_price, parse_price),
+        optional("stop_price", r.stop_price, parse_price),
+        optional("trail_price", r.trail_price, parse_price),
+        optional("trail_percent", r.trail_percent, parse_percent),
     )
 
 
 def check_prices(r: OrderRequest, ord_type: str, px: Prices) -> None:
     """Every type has its own prices: no other, and none missing."""
     has = _PRICES[ord_type]
+    if ord_type == terms.LIMIT and px.limit_px and not (px.stop_px or px.trail_px or px.trail_ppm):
+        return  # Most orders are like this.
     for field, value in (
         ("limit_price", px.limit_px),
         ("stop_price", px.stop_px),
@@ -318,7 +323,7 @@ def check_prices(r: OrderRequest, ord_type: str, px: Prices) -> None:
 
 
 def _check_amounts(r: OrderRequest, ord_type: str, qty: int, value: int) -> None:
-    if number_text("notional", r.notional) and not value:
+    if r.notional and not value and number_text("notional", r.notional):
         raise invalid("invalid notional 0. a notional is greater than 0")
     if qty and value:
         raise invalid("only one of qty or notional is accepted")
@@ -342,6 +347,9 @@ def _check_time_in_force(r: OrderRequest, ord_type: str, tif: str) -> None:
 
 def _refuse_group_terms(r: OrderRequest) -> None:
     """What only a group has, on a simple order."""
+    asked = (r.take_profit, r.stop_loss, r.policy, r.activation, r.auto_shrink, r.legs)
+    if asked == _NO_GROUP_TERMS:
+        return
     for field, value in (
         ("take_profit", r.take_profit),
         ("stop_loss", r.stop_loss),

@@ -2,6 +2,10 @@
 
 It runs in the caller's event loop (uvloop, when that is what the caller runs), installs no signal
 handlers and writes no access log.
+
+A request of the guard's fast lane that has come as a whole is answered by `Guard.answer` at once.
+All others (a body that is still to come, HTTP/1.0, a connection to close, one request behind
+another) go the common way by ASGI, which ends in the same function.
 """
 
 import asyncio
@@ -9,15 +13,21 @@ import socket
 from asyncio import TimerHandle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from nexustrade.gateway.guard import Guard
 from nexustrade.gateway.stream import ABORT
-from nexustrade.gateway.web import AsgiApp
+from nexustrade.gateway.web import AsgiMessage, Reply, Resource, Scope, reply_headers
 
 CONNECTIONS_MAX: Final = 1024
 """Open connections, streams included; one more is answered 503 and closed."""
@@ -32,12 +42,34 @@ HEAD_S_MAX: Final = 10.0
 """Time for a request's line and headers to arrive, and for a new connection's first request."""
 
 
+class Whole(RequestResponseCycle):
+    """A request that has come as a whole, in the place of uvicorn's cycle of messages."""
+
+    def __init__(self, scope: Scope, body: bytes) -> None:
+        self.scope = scope  # type: ignore[assignment]
+        self.task: asyncio.Task[None]
+        self.message = {"type": "http.request", "body": body, "more_body": False}
+        self.message_event = _NOBODY_WAITS
+        self.disconnected = False
+        self.response_complete = False
+        self.keep_alive = True
+
+    async def receive(self) -> AsgiMessage:  # type: ignore[override]
+        return self.message
+
+
 class BoundedHttp(HttpToolsProtocol):
     """HTTP with limits on the size and the time of a request's head, which the parser has not."""
 
     _head_len = 0
     _in_head = True
     _head_timer: TimerHandle | None = None
+    # The body so far of a request that may be answered directly; None: there is none.
+    _body: bytes | None = None
+
+    def __init__(self, *args: Any, guard: Guard, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._guard = guard
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -62,6 +94,8 @@ class BoundedHttp(HttpToolsProtocol):
                 self._refuse(b"431 Request Header Fields Too Large", 43110000, "headers too long")
                 return
         super().data_received(data)
+        if self._body is not None:
+            self._go_by_asgi()
         if self._in_head and self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_S_MAX, self._head_is_late)
 
@@ -73,7 +107,89 @@ class BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_head_timer()
+        if self._may_be_direct():
+            self._body = b""
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self._body is None:
+            super().on_body(body)
+        else:
+            self._body += body
+
+    def on_message_complete(self) -> None:
+        if self._body is None:
+            super().on_message_complete()
+            return
+        path, _, query = self.url.decode("ascii").partition("?")
+        found = self._guard.find(path)
+        if found is None:
+            self._go_by_asgi()
+            super().on_message_complete()
+            return
+        resource, parts = found
+        scope = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"] = path
+        scope["query_string"] = query.encode("ascii")
+        scope["path_params"] = parts  # type: ignore[typeddict-unknown-key]
+        whole = Whole(scope, self._body)  # type: ignore[arg-type]
+        self._body = None
+        self.cycle = whole
+        # Its end is noted by itself: a callback would cost the loop another step.
+        task = self.loop.create_task(self._answer(resource, whole))
+        self.tasks.add(task)
+        whole.task = task
+
+    def _may_be_direct(self) -> bool:
+        """Whether a request, once it is whole, may be answered without ASGI's messages."""
+        before: RequestResponseCycle | None = self.cycle
+        parser = self.parser
+        url = self.url
+        return (
+            (before is None or before.response_complete)
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and not self.expect_100_continue
+            and parser.get_method() != b"HEAD"
+            and url.startswith(b"/")
+            and url.isascii()
+            and b"%" not in url
+            and b"#" not in url
+        )
+
+    def _go_by_asgi(self) -> None:
+        """Begin the request as uvicorn does; what has come of its body goes along."""
+        body, self._body = self._body, None
         super().on_headers_complete()
+        if body:
+            super().on_body(body)
+
+    async def _answer(self, resource: Resource, whole: Whole) -> None:
+        try:
+            scope = cast(Scope, whole.scope)
+            reply = await self._guard.answer(resource, scope, whole.receive)
+            if self.flow.write_paused:
+                await self.flow.drain()
+            whole.response_complete = True
+            if not self.transport.is_closing():
+                self._write(reply, close=not whole.keep_alive)
+            self.on_response_complete()
+        finally:
+            self.tasks.discard(whole.task)
+
+    def _write(self, reply: Reply, *, close: bool) -> None:
+        parts = [STATUS_LINE[reply.status]]
+        for name, value in (*self.server_state.default_headers, *reply_headers(reply)):
+            parts += (name, b": ", value, b"\r\n")
+        if close:
+            parts.append(b"connection: close\r\n")
+        parts += (b"\r\n", reply.body)
+        self.transport.write(b"".join(parts))
+        if close:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(b"400 Bad Request", 40010000, msg)
@@ -95,6 +211,10 @@ class BoundedHttp(HttpToolsProtocol):
             b"connection: close\r\n\r\n%b" % (status, len(body), body)
         )
         self.transport.close()
+
+
+_NOBODY_WAITS: Final = asyncio.Event()
+"""Set by uvicorn when a client is gone; nobody waits for more of a request that is whole."""
 
 
 class AbortableWebSocket(WebSocketsSansIOProtocol):
@@ -141,7 +261,7 @@ class HttpServer:
 
 
 async def serve(
-    app: AsgiApp,
+    app: Guard,
     host: str,
     port: int,
     *,
@@ -157,7 +277,7 @@ async def serve(
     listener = _listen(host, port, backlog)
     config = uvicorn.Config(
         app,
-        http=BoundedHttp,
+        http=partial(BoundedHttp, guard=app),  # type: ignore[arg-type]
         ws=AbortableWebSocket,
         lifespan="off",
         ws_max_size=WS_MESSAGE_LEN_MAX,

@@ -47,6 +47,8 @@ OPEN_STATUSES: Final = frozenset(
 )
 _REFUSED_BY_BOOK: Final = frozenset({m.OCO_PRICES_DO_NOT_STRADDLE, m.STOP_WOULD_TRIGGER})
 """Why an order or group that passed all checks may not enter the book as it stands."""
+_ENTROPY_LEN: Final = 10
+"""Random bytes of an id."""
 _GROUP_LEN: Final = 3
 """How many orders a group has at most, those that were replaced apart."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -164,12 +166,20 @@ class Gateway:
         self.settings = settings or GatewaySettings()
         self.ready = ready
         self._symbol_by_asset: dict[str, str] = {}
+        self._random = b""
+        self._random_at = 0
 
     # ------------------------------------------------------------ orders
 
     def new_id(self, now_us: int) -> str:
         """A new order id."""
-        return uuid7(now_us, int.from_bytes(os.urandom(10), "big"))
+        at = self._random_at
+        if at == len(self._random):
+            # Many ids' worth at once: asking the system costs more than making the id.
+            self._random = os.urandom(_ENTROPY_LEN * 400)
+            at = 0
+        self._random_at = at + _ENTROPY_LEN
+        return uuid7(now_us, int.from_bytes(self._random[at : at + _ENTROPY_LEN], "big"))
 
     async def place(self, account_id: str, request: OrderRequest) -> m.OrderRecord:
         """Submit an order, or with an `order_class` a group.

@@ -166,17 +166,23 @@ class Resource:
         self._body_len_max = body_len_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method = scope["method"]
         try:
-            reply = await self._reply(method, scope, receive)
+            reply = await self.reply(scope, receive)
         except ClientGone:
             return
-        except Exception as error:  # noqa: BLE001 - every failure gets the one error shape
-            reply = failure(error, f"{method} {self.path}")
-        await send_reply(send, reply, head=method == "HEAD")
+        await send_reply(send, reply, head=scope["method"] == "HEAD")
 
-    async def _reply(self, method: str, scope: Scope, receive: Receive) -> Reply:
-        endpoint = self._by_method.get(method)
+    async def reply(self, scope: Scope, receive: Receive) -> Reply:
+        """What the request is answered, errors included; only `ClientGone` is raised."""
+        try:
+            return await self._reply(scope, receive)
+        except ClientGone:
+            raise
+        except Exception as error:  # noqa: BLE001 - every failure gets the one error shape
+            return failure(error, f"{scope['method']} {self.path}")
+
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+        endpoint = self._by_method.get(scope["method"])
         if endpoint is None:
             raise self._not_allowed()
         key: ApiKey | None = scope.get(KEY)
@@ -193,33 +199,26 @@ class Resource:
 
 
 class FastLane:
-    """Serves resources by their exact path, and everything else by the application behind.
+    """Finds resources by their exact path.
 
     A dictionary costs a twentieth of what the application's own layers and patterns do, and order
     entry shares its core with the venue.
-    One more resource, of `prefix` and a part called `name`, is served so, too.
+    One more resource, of `prefix` and a part called `name`, is found so, too.
     """
 
-    def __init__(self, app: AsgiApp, resources: Sequence[Resource], prefix: str, name: str) -> None:
-        self._app = app
+    def __init__(self, resources: Sequence[Resource], prefix: str, name: str) -> None:
         self._exact = {r.path: r for r in resources if "{" not in r.path}
         self._by_id = next(r for r in resources if r.path == f"{prefix}{{{name}}}")
         self._prefix = prefix
         self._name = name
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path: str = scope["path"]
-            resource = self._exact.get(path)
-            if resource is None and path.startswith(self._prefix):
-                part = path[len(self._prefix) :]
-                if part and "/" not in part:
-                    scope["path_params"] = {self._name: part}
-                    resource = self._by_id
-            if resource is not None:
-                await resource(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+    def find(self, path: str) -> tuple[Resource, dict[str, str]] | None:
+        """The resource of a path and the parts of the path, or None when it is none of ours."""
+        resource = self._exact.get(path)
+        if resource is not None:
+            return resource, {}
+        part = path[len(self._prefix) :] if path.startswith(self._prefix) else ""
+        return (self._by_id, {self._name: part}) if part and "/" not in part else None
 
 
 def too_large(body_len_max: int) -> ApiError:
@@ -263,16 +262,17 @@ def error_reply(error: ApiError) -> Reply:
     return Reply(error.body(), error.status, headers)
 
 
+def reply_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
+    """All headers of a reply: its own, and those that follow from its body."""
+    if reply.status == 204:
+        return list(reply.headers)
+    length = (b"content-length", b"%d" % len(reply.body))
+    own_type = reply.headers and b"content-type" in dict(reply.headers)
+    return [length, *reply.headers] if own_type else [_JSON, length, *reply.headers]
+
+
 async def send_reply(send: Send, reply: Reply, *, head: bool = False) -> None:
     """Write a reply out."""
-    body = reply.body
-    if reply.status == 204:
-        headers: list[tuple[bytes, bytes]] = []
-    else:
-        headers = [_JSON, (b"content-length", str(len(body)).encode())]
-    if reply.headers:
-        own = {name for name, _ in reply.headers}
-        headers = [pair for pair in headers if pair[0] not in own]
-        headers.extend(reply.headers)
+    headers = reply_headers(reply)
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
+    await send({"type": "http.response.body", "body": b"" if head else reply.body})

@@ -4,7 +4,8 @@ It promises that no client and no subscriber sees an event that is not durable; 
 was refused never finds its command carried out later, and one that was answered never finds it
 gone; and that while the store is away new commands are refused at once.
 
-One batch is committed and answered at a time; while it commits, the next one is decided and fills.
+One batch is committed at a time; while it commits, the next one is decided and fills. Its commit
+begins before the clients of the one that is stored are answered, so that the store works meanwhile.
 So the state in memory is never more than two batches ahead of the store. When a batch is not
 stored, the one decided after it is refused with it, and the state is dropped and rebuilt.
 """
@@ -45,6 +46,8 @@ from nexustrade.kernel.stage import Recorded, Stage
 RETRY_FIRST_S: Final = 0.02
 RETRY_MAX_S: Final = 0.5
 """Bounds of the wait between two tries while the store is away."""
+ANSWERED_AT_ONCE: Final = 8
+"""Clients answered before others on the loop have their turn: above all the next transaction."""
 
 log = structlog.get_logger()
 
@@ -78,11 +81,13 @@ class _Batch:
         """Tell every client that has no answer yet."""
         _fail([pending for pending, _ in self.decided], error)
 
-    def answer(self) -> None:
+    async def answer(self) -> None:
         """Give every client the events of its command."""
-        for pending, events in self.decided:
+        for at, (pending, events) in enumerate(self.decided):
             if not pending.answer.done():
                 pending.answer.set_result([_entry(recorded) for recorded in events])
+            if at % ANSWERED_AT_ONCE == ANSWERED_AT_ONCE - 1:
+                await asyncio.sleep(0)
 
 
 class Runtime:
@@ -109,8 +114,9 @@ class Runtime:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
-        # The batch that fills, and the transaction of the one before it.
+        # The batch that fills, the one before it, and the transaction of that one.
         self._batch = _Batch()
+        self._committing = _Batch()
         self._commit_task: asyncio.Task[bool] | None = None
         # When the commit that runs began; None: none runs.
         self._commit_since_ns: int | None = None
@@ -173,11 +179,13 @@ class Runtime:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                await self._end_commit()
+                stored = await self._end_commit()
                 self._decide()
                 if self._commit_task is None and self._batch.decided:
                     self._begin_commit()
-                elif self._draining and self._commit_task is None and not self._queue:
+                if stored is not None:
+                    await self._tell(stored)
+                if self._draining and self._commit_task is None and not self._queue:
                     return
         except BaseException as error:
             await self._fail_all(error)
@@ -193,6 +201,7 @@ class Runtime:
         self._batch.fail(stopped)
         if self._commit_task is not None:
             await asyncio.wait([self._commit_task])
+            self._committing.fail(OutcomeUnknown("the venue has stopped"))
         log.critical("runtime stopped", error=repr(error))
         self.on_failure(error)
 
@@ -223,57 +232,58 @@ class Runtime:
             self._hashes[shard] = rows[-1].hash
 
     def _begin_commit(self) -> None:
-        batch, self._batch = self._batch, _Batch()
-        self._commit_task = asyncio.create_task(self._carry_out(batch), name="commit")
+        self._committing, self._batch = self._batch, _Batch()
+        self._commit_task = asyncio.create_task(self._stored(self._committing), name="commit")
         self._commit_task.add_done_callback(lambda _: self._wake.set())
         if self._queue:
             self._wake.set()
 
-    async def _end_commit(self) -> None:
-        """Take note of a transaction that has ended; rebuild the state when it did not succeed."""
+    async def _end_commit(self) -> _Batch | None:
+        """The batch whose transaction has ended; the state is rebuilt when it did not succeed."""
         task = self._commit_task
         if task is None or not task.done():
-            return
+            return None
         self._commit_task = None
+        batch = self._committing
         stored = task.result()
+        if self._queue:
+            self._wake.set()
         if stored and not self._batch.refused:
-            if self._queue:
-                self._wake.set()
-            return
+            return batch
+        if stored:
+            await self._tell(batch)
         # What was decided after the batch that failed stands on events that never came about.
         self._batch.fail(StoreUnavailable("the event store is not available"))
         self._batch = _Batch()
         await self._rebuild()
         self._wake.set()
+        return None
 
-    async def _carry_out(self, batch: _Batch) -> bool:
-        """Commit, publish and answer a batch; False when it is refused for good."""
+    async def _stored(self, batch: _Batch) -> bool:
+        """Commit a batch, or refuse it when it certainly is not in the store and never will be."""
         try:
             if batch.rows:
-                appends, watermarks = self._appends(batch)
-                if not await self._stored(batch, appends, watermarks):
-                    return False
-                await self._publish(appends)
+                await self._commit(batch, *self._appends(batch))
+        except StoreUnavailable as error:
+            batch.fail(error)
+            return False
         except BaseException:
             # The venue stops; what became of the batch its clients have to ask later.
             batch.fail(OutcomeUnknown("the venue has stopped"))
             raise
-        batch.answer()
         return True
 
-    async def _stored(
-        self,
-        batch: _Batch,
-        appends: Sequence[Append],
-        watermarks: Mapping[tuple[str, str], int],
-    ) -> bool:
-        """Commit a batch, or refuse it when it certainly is not in the store and never will be."""
+    async def _tell(self, batch: _Batch) -> None:
+        """Publish what is stored, then answer its clients."""
         try:
-            await self._commit(batch, appends, watermarks)
-        except StoreUnavailable as error:
-            batch.fail(error)
-            return False
-        return True
+            for shard, rows in batch.rows.items():
+                # The transaction that has begun is sent first.
+                await asyncio.sleep(0)
+                await self._publish(shard, rows)
+            await batch.answer()
+        except BaseException:
+            batch.fail(OutcomeUnknown("the venue has stopped"))
+            raise
 
     def _appends(self, batch: _Batch) -> tuple[list[Append], dict[tuple[str, str], int]]:
         """A batch as the store takes it: its events by stream, and the watermarks they bring."""
@@ -287,14 +297,13 @@ class Runtime:
                     watermarks[target, shard] = rows[-1].seq
         return appends, watermarks
 
-    async def _publish(self, appends: Sequence[Append]) -> None:
-        for append in appends:
-            entries = [
-                LogEntry(row.shard, row.seq, row.ts_us, row.cause, row.event, row.payload)
-                for row in append.events
-                if row.event is not None
-            ]
-            await self._log.publish(self._routing.topic(append.shard), entries)
+    async def _publish(self, shard: str, rows: Sequence[StoredEvent]) -> None:
+        entries = [
+            LogEntry(row.shard, row.seq, row.ts_us, row.cause, row.event, row.payload)
+            for row in rows
+            if row.event is not None
+        ]
+        await self._log.publish(self._routing.topic(shard), entries)
 
     # ------------------------------------------------------------ commit
 

@@ -13,9 +13,9 @@ from nexustrade.core.errors import StoreUnavailable
 from nexustrade.core.time import US_PER_S, to_datetime
 from nexustrade.gateway.api import build_app
 from nexustrade.gateway.auth import ApiKey, new_credentials, secret_hash
+from nexustrade.gateway.guard import Guard
 from nexustrade.gateway.service import Gateway, GatewaySettings
 from nexustrade.gateway.store import KeyCache, NameTaken, WatchlistRow
-from nexustrade.gateway.web import AsgiApp
 from nexustrade.kernel.ports import LogEntry
 from nexustrade.matching.messages import (
     NOT_HALTED,
@@ -711,7 +711,7 @@ def account_record(account_id: str) -> m.AccountRecord:
 class Setup(NamedTuple):
     """A gateway on a fake venue, with everything a test may turn."""
 
-    app: AsgiApp
+    app: Guard
     gateway: Gateway
     venue: FakeVenue
     keys: FakeKeys

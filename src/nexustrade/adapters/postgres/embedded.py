@@ -65,6 +65,7 @@ SOCKET_PATH_BYTES_MAX: Final = 107
 _PORT: Final = 5432
 _SOCKET_NAME: Final = f".s.PGSQL.{_PORT}"
 _HERE: Final = "/proc/self/cwd"
+_RUN: Final = Path("/run/nexustrade")
 _TMP: Final = Path("/tmp")  # noqa: S108 - what we make there is checked to be ours
 
 SETTINGS: Final[Mapping[str, str]] = {
@@ -537,7 +538,7 @@ def _conninfo(home: Path, server: RunningServer, database: str, role: str) -> st
 def _socket_places(home: Path, name: str, identity: Identity) -> list[Path]:
     """Where the socket may be, best first."""
     if identity.switch:
-        return [Path("/run/nexustrade") / name, _TMP / f"nexustrade-{name}"]
+        return [_RUN / name, _TMP / f"nexustrade-{name}"]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     places = [home / "socket"]
     if runtime:
@@ -549,6 +550,9 @@ def _own_directory(place: Path, identity: Identity) -> None:
     """Make a directory for the server's user alone; one that somebody else made is refused."""
     if place.parent != _TMP:
         place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if place.parent == _RUN:
+        # Whatever the umask was: the server's user passes through what root has made.
+        place.parent.chmod(0o755)
     try:
         place.mkdir(mode=0o700)
         os.chown(place, identity.uid, identity.gid)

@@ -159,8 +159,7 @@ class PostgresEventStore:
         """
         if not appends and not watermarks:
             return
-        statement, rows = _transaction(appends, watermarks)
-        await asyncio.shield(asyncio.ensure_future(self._append(statement, len(appends), rows)))
+        await asyncio.shield(asyncio.ensure_future(self._append(appends, watermarks)))
 
     async def read(
         self, shard: str, after_seq: int, upto_seq: int | None = None
@@ -232,10 +231,13 @@ class PostgresEventStore:
                 self._wire = None
         await self._readers.close()
 
-    async def _append(self, statement: str, fences: int, rows: bytes) -> None:
+    async def _append(
+        self, appends: Sequence[Append], watermarks: Mapping[tuple[str, str], int]
+    ) -> None:
+        statement, rows = _transaction(appends, watermarks)
         async with self._turn:
             wire = await self._connected()
-            await wire.transact(statement, fences, rows, self._append_timeout_s)
+            await wire.transact(statement, len(appends), rows, self._append_timeout_s)
 
     async def _claim(self, shard: str) -> ShardState:
         async with self._turn:

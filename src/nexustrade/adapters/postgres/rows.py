@@ -84,6 +84,8 @@ def copy_lines(shard: str, last_seq: int, events: Sequence[StoredEvent]) -> byte
     second = -1
     second_text = ""
     shard_text = escaped(shard)
+    hash_text = ""
+    last_hash = b""
     for stored in events:
         seq += 1
         if stored.seq != seq or stored.shard != shard or stored.event is None:
@@ -93,15 +95,19 @@ def copy_lines(shard: str, last_seq: int, events: Sequence[StoredEvent]) -> byte
             # Whole batches lie within a second: its text is made once.
             second = ts_us // _US_PER_S
             second_text = to_datetime(second * _US_PER_S).strftime("%Y-%m-%d %H:%M:%S")
+        # A leading one keeps the zeros, and is cut off: formatting with a width takes longer.
+        micros = str(_US_PER_S + ts_us - second * _US_PER_S)[1:]
         payload = stored.payload.decode()
         if "\\" in payload:
             # JSON has no raw control characters: backslashes are all there is to escape.
             payload = payload.replace("\\", "\\\\")
+        prev_text = hash_text if stored.prev_hash == last_hash else stored.prev_hash.hex()
+        last_hash = stored.hash
+        hash_text = last_hash.hex()
         lines.append(
-            f"{shard_text}\t{seq}\t{second_text}.{ts_us - second * _US_PER_S:06d}+00\t"
-            f"{stored.event_type}\t"
+            f"{shard_text}\t{seq}\t{second_text}.{micros}+00\t{stored.event_type}\t"
             f"{_column_text(stored.event, stored.cause)}\t{payload}\t"
-            f"\\\\x{stored.prev_hash.hex()}\t\\\\x{stored.hash.hex()}\n"
+            f"\\\\x{prev_text}\t\\\\x{hash_text}\n"
         )
     return "".join(lines).encode()
 
@@ -110,14 +116,15 @@ def _column_text(event: Any, cause: str) -> str:
     """The eight columns that come from the event, and the cause, with tabs between them."""
     values = (*_astuple(event), "")
     plan = _plan(type(event))
-    symbol = values[plan[0]]
-    account_id = values[plan[1]]
-    order_id = values[plan[2]]
-    group_id = values[plan[3]]
-    cl_ord_id = values[plan[4]]
-    side = values[plan[5]]
-    price = values[plan[6]]
-    quantity = values[plan[7]]
+    # With their types, so that the compiled module need not ask for them.
+    symbol: str = values[plan[0]]
+    account_id: str = values[plan[1]]
+    order_id: str = values[plan[2]]
+    group_id: str = values[plan[3]]
+    cl_ord_id: str = values[plan[4]]
+    side: str = values[plan[5]]
+    price: int = values[plan[6]] or 0
+    quantity: int = values[plan[7]] or 0
     texts = f"{symbol}{account_id}{order_id}{group_id}{cl_ord_id}{side}{cause}"
     if "\\" in texts or not texts.isprintable():
         # Nearly all text is printable and has no backslash: one look spares escaping each.
