@@ -248,7 +248,9 @@ class OneIdOneOrder:
 
     async def submit(self, command: Message) -> Sequence[LogEntry]:
         """As `Commands.submit`; a new order with a used id is rejected as a duplicate."""
-        if isinstance(command, SubmitOrder | ReplaceOrder):
+        if isinstance(command, (SubmitOrder, ReplaceOrder)):
+            if command.cl_ord_id == command.order_id and self._lookup is None:
+                return await self._commands.submit(command)
             made = [command.order_id]
             known = await self._first_known(command.account_id, made, [command.cl_ord_id])
         elif isinstance(command, SubmitGroup):
@@ -271,7 +273,7 @@ class OneIdOneOrder:
             asked = [self._ask(_NO_PAIR)]
         known = ""
         for found in asked:
-            known = known or await found
+            known = await found or known
         return known
 
     def _ask(self, pair: Pair) -> asyncio.Future[str]:
