@@ -128,3 +128,22 @@ def test_the_story_in_words(
     assert "the stop-loss" in words["StopElected"]
     assert main(["explain", "no-such-order", "--data", str(venue.data)]) == 1
     assert "there is no order no-such-order" in capsys.readouterr().err
+
+
+def test_a_leg_leads_to_the_fills_of_an_entry_that_never_rested(
+    venue: RunningVenue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    market = Market(venue, SYMBOLS[2])
+    market.hold()
+    market.bob("sell", 100, 2)
+    order: dict[str, Any] = market.order(
+        side="buy",
+        type="market",
+        qty="2",
+        order_class="bracket",
+        take_profit={"limit_price": "110"},
+        stop_loss={"stop_price": "90"},
+    ).body
+    rows = told(venue, capsys, order["legs"][1]["id"])
+    assert [row["event"] for row in rows].count("OrderFilled") == 2
+    assert rows == told(venue, capsys, order["id"])

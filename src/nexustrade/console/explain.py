@@ -206,6 +206,6 @@ class _Reader:
 
 
 def _orders_of(event: object) -> set[str]:
-    """The orders that an event makes part of the story."""
-    names = ("order_id", "orig_order_id", "tp_order_id", "sl_order_id")
+    """The orders that an event makes part of the story; a group has the id of its parent."""
+    names = ("order_id", "orig_order_id", "tp_order_id", "sl_order_id", "group_id")
     return {getattr(event, name, "") for name in names} - {""}

@@ -7,7 +7,6 @@ counted in its account while it is open and released exactly when it ends.
 from collections import deque
 from typing import Final
 
-from nexustrade.core.codec import Message
 from nexustrade.core.errors import InvariantError
 from nexustrade.core.terms import BUY, ENTRY, REPLACED, TAKE_PROFIT
 from nexustrade.kernel.stage import Stage
@@ -47,9 +46,6 @@ class Holdings(Stage):
         self.house_fees: int = 0
         # Cash that came from or went to outside, so that conservation can be checked.
         self.paid_in: int = 0
-
-    def apply(self, event: Message, ts_us: int) -> None:
-        raise NotImplementedError
 
     # ------------------------------------------------------------ orders
 
