@@ -136,7 +136,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Commands waiting for a transaction before new ones are refused."""
     open_orders_max: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
     """Open orders of one account, where the account names no other number."""
-    closed_orders_keep_s: Annotated[int, Meta(ge=0, le=86_400)] = 600
+    closed_orders_keep_s: Annotated[int, Meta(ge=60, le=86_400)] = 600
     """How long a closed order stays in memory; after that the order history has it."""
     cl_ord_id_days: Annotated[int, Meta(ge=30, le=3_650)] = 30
     """How long a client order id cannot be used again."""

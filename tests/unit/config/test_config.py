@@ -162,7 +162,7 @@ def test_the_other_tables() -> None:
         matching = 4
         [limits]
         rate_limit_per_s = 200
-        closed_orders_keep_s = 0
+        closed_orders_keep_s = 60
         [databases]
         trading = "postgresql:///trading"
         [http]
@@ -175,7 +175,7 @@ def test_the_other_tables() -> None:
     assert (config.name, config.session, config.settlement_cycle_days) == ("Mine", "XNYS", 1)
     assert (config.opening_call_s, config.closing_call_s, config.margin_call_s) == (300, 0, 3600)
     assert (config.stages.orders, config.stages.matching) == (2, 4)
-    assert (config.limits.rate_limit_per_s, config.limits.closed_orders_keep_s) == (200, 0)
+    assert (config.limits.rate_limit_per_s, config.limits.closed_orders_keep_s) == (200, 60)
     assert (config.databases.trading, config.databases.accounts) == ("postgresql:///trading", "")
     assert (config.http.host, config.http.port) == ("::1", 0)
     assert (config.demo.enabled, config.demo.seed, config.demo.makers) == (True, 7, 3)
